@@ -1,0 +1,266 @@
+"""The configuration as frozen models, one per part. A function takes the part it needs, never the whole.
+
+Unknown keys are refused; secrets are `SecretStr` from end to end. Text values may hold `${env:NAME}`, `${file:path}`
+and `${cred:name}`, which the loader has resolved before these models see them.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from model.position import Flavour
+
+
+class Part(BaseModel):
+    """Base of every part: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class Tls(StrEnum):
+    """How far TLS is asked for."""
+
+    OFF = "off"
+    PREFERRED = "preferred"
+    REQUIRED = "required"
+    VERIFY_CA = "verify-ca"
+    VERIFY_FULL = "verify-full"
+
+
+class SourceSettings(Part):
+    """The legacy server."""
+
+    engine: Flavour
+    host: str = "127.0.0.1"
+    port: int = 3306
+    user: str
+    password: SecretStr = SecretStr("")
+    databases: tuple[str, ...] = Field(min_length=1)
+    """The databases whose tables are migrated."""
+    tls: Tls = Tls.PREFERRED
+    tls_ca: Path | None = None
+    position: Literal["auto", "gtid", "file"] = "auto"
+    server_id: int | None = Field(default=None, ge=1, le=2**32 - 1)
+    """Our replica id; unset: derived from the migration's name."""
+    heartbeat_s: float = Field(default=5.0, gt=0, le=300)
+    connect_timeout_s: float = Field(default=10.0, gt=0)
+
+
+class StoreSettings(Part):
+    """One target PostgreSQL database."""
+
+    dsn: SecretStr
+    schema_: str = Field(default="public", alias="schema")
+    critical: bool = True
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class ControlSettings(Part):
+    """Where our own state that belongs to no store lives."""
+
+    dsn: SecretStr
+
+
+class RelaySettings(Part):
+    """The durable log between reader and appliers."""
+
+    directory: Path = Path("crossfade-relay")
+    segment_bytes: int = Field(default=64 << 20, ge=1 << 16)
+    budget_bytes: int = Field(default=10 << 30, ge=1 << 20)
+
+
+class Naming(StrEnum):
+    """How target names are made from source names."""
+
+    KEEP = "keep"
+    LOWER = "lower"
+    SNAKE_CASE = "snake_case"
+
+
+class ZeroDates(StrEnum):
+    """What becomes of 0000-00-00 and other dates that PostgreSQL does not have."""
+
+    INFINITY = "infinity"
+    """-infinity: fits NOT NULL and keys, and can be turned back."""
+    NULL = "null"
+    QUARANTINE = "quarantine"
+
+
+class Defaults(Part):
+    """What holds for every table unless a rule says otherwise."""
+
+    store: str | None = None
+    naming: Naming = Naming.KEEP
+    zero_dates: ZeroDates = ZeroDates.INFINITY
+    tinyint1: Literal["smallint", "boolean"] = "smallint"
+    json_: Literal["jsonb", "json", "text"] | None = Field(default=None, alias="json")
+    """Unset: jsonb for MySQL, json for MariaDB (where JSON is text and keeps its spelling)."""
+    enum: Literal["text", "enum"] = "text"
+    set_: Literal["array", "text"] = Field(default="array", alias="set")
+    foreign_keys: bool = True
+    nul_characters: Literal["quarantine", "strip"] = "quarantine"
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class TypeRule(Part):
+    """Target type for all columns that match `table.column` globs or a source type glob."""
+
+    match: str
+    to: str
+
+
+class Constant(Part):
+    """A column that the source does not have."""
+
+    value: str | int | float | bool | None
+    type: str = "text"
+
+
+class Expression(Part):
+    """A column computed from the row by a vetted SQL expression."""
+
+    sql: str
+    type: str = "text"
+    reverse: str | None = None
+
+
+class OutputRule(Part):
+    """One target table made of a source table's rows."""
+
+    store: str | None = None
+    table: str | None = None
+    rename: dict[str, str] = {}
+    only: tuple[str, ...] | None = None
+    """Source columns to take; unset: all."""
+    exclude: tuple[str, ...] = ()
+    add: dict[str, Constant] = {}
+    types: dict[str, str] = {}
+    map: dict[str, dict[str, str | None]] = {}
+    """Source column → value → value, as text; `*` is the default, else unknown values are refused."""
+    expr: dict[str, Expression] = {}
+    where: str | None = None
+    key: tuple[str, ...] | None = None
+    """Target columns that identify a row; unset: those of the source."""
+    zero_dates: ZeroDates | None = None
+
+
+class TableRule(OutputRule):
+    """The rule for one source table (or a glob of tables)."""
+
+    skip: bool = False
+    reason: str | None = None
+    to: tuple[OutputRule, ...] = ()
+    """Several outputs; each starts from this rule and overrides it."""
+
+
+class DomainSettings(Part):
+    """Tables that are cut over together."""
+
+    tables: tuple[str, ...]
+    stores: tuple[str, ...] = ()
+    route: dict[str, Any] = {}
+    gates: dict[str, Any] = {}
+
+
+class SnapshotSettings(Part):
+    """The first copy."""
+
+    workers: int = Field(default=2, ge=1, le=64)
+    chunk_bytes: int = Field(default=16 << 20, ge=1 << 12)
+
+
+class ApplySettings(Part):
+    """How changes are grouped into a store's transactions."""
+
+    max_rows: int = Field(default=20_000, ge=1)
+    max_bytes: int = Field(default=16 << 20, ge=1 << 12)
+
+
+class RetrySettings(Part):
+    """The one retry policy."""
+
+    attempts: int = Field(default=30, ge=1)
+    first_wait_s: float = Field(default=0.2, ge=0)
+    max_wait_s: float = Field(default=10.0, ge=0)
+    max_elapsed_s: float = Field(default=900.0, gt=0)
+
+
+class VerifySettings(Part):
+    """Reconciliation."""
+
+    schedule: str | None = None
+    workers: int = Field(default=2, ge=1, le=64)
+    leaf_rows: int = Field(default=100, ge=1)
+    settle_s: float = Field(default=30.0, gt=0)
+
+
+class CutoverSettings(Part):
+    """Limits of a cutover, seconds."""
+
+    max_lag_s: float = 2.0
+    max_write_stop_s: float = 30.0
+    verify_not_older_s: float = 86_400.0
+
+
+class ReportSettings(Part):
+    """Scheduled reports."""
+
+    directory: Path = Path("crossfade-reports")
+    schedule: str | None = None
+    timezone: str = "UTC"
+    formats: tuple[str, ...] = ("html", "json")
+    keep_days: float = 90
+
+
+class HttpSettings(Part):
+    """The daemon's page, metrics and API."""
+
+    listen: str | None = None
+    token: SecretStr | None = None
+
+
+class LogSettings(Part):
+    """Logs."""
+
+    format: Literal["auto", "json", "console"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+TableName = Annotated[str, Field(min_length=1)]
+
+
+class Settings(Part):
+    """The whole file."""
+
+    version: Literal[1] = 1
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")
+    """The migration's name: names the stream in every store."""
+    source: SourceSettings
+    stores: dict[str, StoreSettings] = Field(min_length=1)
+    control: ControlSettings | None = None
+    """Unset: the first store."""
+    relay: RelaySettings = RelaySettings()
+    defaults: Defaults = Defaults()
+    types: tuple[TypeRule, ...] = ()
+    tables: dict[TableName, TableRule] = {}
+    """Source table (`table` or `database.table`, globs allowed) → rule."""
+    domains: dict[str, DomainSettings] = {}
+    snapshot: SnapshotSettings = SnapshotSettings()
+    apply: ApplySettings = ApplySettings()
+    retry: RetrySettings = RetrySettings()
+    verify: VerifySettings = VerifySettings()
+    cutover: CutoverSettings = CutoverSettings()
+    report: ReportSettings = ReportSettings()
+    http: HttpSettings = HttpSettings()
+    log: LogSettings = LogSettings()
+
+    @property
+    def control_dsn(self) -> SecretStr:
+        """DSN of the control store: its own, else the first store's."""
+        return self.control.dsn if self.control else next(iter(self.stores.values())).dsn

@@ -1,0 +1,1 @@
+"""crossfade's own tables: checkpoint, table states, chunk ledger, schema history, commands, journal."""

@@ -1,0 +1,1 @@
+"""Everything that knows PostgreSQL's dialect: statements, apply, COPY, logical decoding."""

@@ -1,0 +1,157 @@
+"""Table plans: how one source table at one schema version becomes one table of one store. Immutable, compiled once.
+
+A plan with only COPY columns never makes Python objects of the values; the decoder can emit its fields directly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from model.errors import ValueRefused
+from model.rows import ABSENT, Field, Row
+from model.tables import TableDef, TableId
+from transforms.target import TargetColumn, TargetTable
+
+Convert = Callable[[Field], Field]
+"""Turns one field's text form into another; raises ValueRefused with the reason."""
+
+
+class ColumnKind(StrEnum):
+    """Where a target column's value comes from."""
+
+    COPY = "copy"
+    MAP = "map"
+    CONSTANT = "constant"
+    EXPRESSION = "expression"
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """A named conversion of one field. The name is what other implementations (SQL, the compiled kernel) key on."""
+
+    name: str
+    convert: Convert = field(compare=False, repr=False)
+    reversible: bool = True
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledExpression:
+    """One vetted expression in three languages that agree: Python over a source row, the source's SQL, PostgreSQL's SQL."""
+
+    text: str
+    evaluate: Callable[[Row], Field] = field(compare=False, repr=False)
+    mysql: str
+    postgres: str
+    """Over the *source* column names, for documentation and for columns that exist under the same name."""
+    columns: tuple[int, ...]
+    """Ordinals of the source columns it reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnPlan:
+    """One target column of a plan."""
+
+    target: TargetColumn
+    kind: ColumnKind
+    source: int | None = None
+    """Ordinal of the source column for COPY and MAP."""
+    casts: tuple[Cast, ...] = ()
+    mapping: Mapping[bytes, Field] | None = None
+    otherwise: Field | None = None
+    """MAP: value for what the mapping does not hold; None with `strict` True refuses."""
+    strict: bool = True
+    constant: Field = None
+    expression: CompiledExpression | None = None
+
+    def value(self, row: Row) -> Field:
+        """The column's field for one source row. Raises ValueRefused."""
+        if self.kind is ColumnKind.CONSTANT:
+            return self.constant
+        if self.kind is ColumnKind.EXPRESSION:
+            assert self.expression is not None
+            if any(row[ordinal] is ABSENT for ordinal in self.expression.columns):
+                return ABSENT
+            result = self.expression.evaluate(row)
+        else:
+            assert self.source is not None
+            result = row[self.source]
+            if result is ABSENT:
+                return ABSENT
+            if self.kind is ColumnKind.MAP and result is not None:
+                result = self._mapped(result)
+        for cast in self.casts:
+            result = cast.convert(result)
+        return result
+
+    def _mapped(self, value: Field) -> Field:
+        assert self.mapping is not None and isinstance(value, bytes)
+        if value in self.mapping:
+            return self.mapping[value]
+        if self.strict:
+            raise ValueRefused(
+                f"the value map has no entry for {value.decode(errors='replace')!r}",
+                hint="Add the value, or a default '*', to the column's map.",
+                column=self.target.name,
+            )
+        return self.otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class TablePlan:
+    """One source table at one schema version → one target table."""
+
+    source: TableDef
+    target: TargetTable
+    columns: tuple[ColumnPlan, ...]
+    """Written target columns in order (generated target columns are not among them)."""
+    key: tuple[int, ...]
+    """Indexes into `columns` of the key; () for a keyless table."""
+    uniques: tuple[tuple[int, ...], ...] = ()
+    """Indexes into `columns` of every other unique index made of whole columns."""
+    where: CompiledExpression | None = None
+    """A row belongs to the target only when this evaluates to b'1'."""
+
+    @property
+    def id(self) -> str:
+        """Stable name of the plan: `db.table>store:schema.table`."""
+        return f"{self.source.id}>{self.target}"
+
+    @property
+    def plain(self) -> bool:
+        """Whether every column is a COPY and no row is filtered."""
+        return self.where is None and all(column.kind is ColumnKind.COPY for column in self.columns)
+
+    def accepts(self, row: Row) -> bool:
+        """Whether the row passes `where`. Needs the columns that `where` reads to be present."""
+        return self.where is None or self.where.evaluate(row) == b"1"
+
+    def project(self, row: Row) -> Row:
+        """The target row, one field per `columns`. Raises ValueRefused naming table and column."""
+        fields: list[Field] = []
+        for column in self.columns:
+            try:
+                fields.append(column.value(row))
+            except ValueRefused as error:
+                error.where.setdefault("table", str(self.source.id))
+                error.where.setdefault("column", column.target.name)
+                raise
+        return tuple(fields)
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationPlan:
+    """All table plans of a migration, and the tables that are skipped with the reason."""
+
+    plans: tuple[TablePlan, ...]
+    skipped: Mapping[TableId, str]
+
+    def of_source(self, table: TableId) -> tuple[TablePlan, ...]:
+        """Plans that read `table`."""
+        return tuple(plan for plan in self.plans if plan.source.id == table)
+
+    def of_store(self, store: str) -> tuple[TablePlan, ...]:
+        """Plans that write to `store`."""
+        return tuple(plan for plan in self.plans if plan.target.store == store)
