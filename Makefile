@@ -1,0 +1,49 @@
+# crossfade: `make demo` and `make test` do all of their own set-up and are safe to run again.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup servers demo test test-matrix check lint kernel clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "crossfade needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "the venv module is missing; install it with: apt-get install python3-venv"; exit 1; }
+	@echo "installing Python packages into $(VENV) …"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+setup: $(STAMP) kernel ## Virtual environment, Python packages, compiled decoder
+
+kernel: $(STAMP)
+	@$(BIN)/python hatch_build.py --inplace
+
+servers: setup
+	@$(BIN)/python -m servers provision mariadb-10.11 mysql-9.7 postgres-15 postgres-18
+
+demo: setup ## A legacy shop under traffic is copied, streamed, verified: everything on this machine, nothing left behind
+	@$(BIN)/python -m servers provision mariadb-10.11 postgres-15
+	@$(BIN)/crossfade demo $(DEMO)
+
+test: servers lint ## Everything a contributor should run: MariaDB 10.11, MySQL 9.7, PostgreSQL 15 and 18
+	@$(BIN)/pytest -q -m "not slow and not matrix" $(PYTEST)
+
+test-matrix: servers ## Adds MySQL 5.6, PostgreSQL 16 and 17 and the long cases
+	@$(BIN)/python -m servers provision all
+	@$(BIN)/pytest -q --matrix -m "slow or matrix" $(PYTEST)
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+check: lint ## The fast loop: lint, types, layers, unit tests
+	@$(BIN)/pytest -q tests/unit $(PYTEST)
+
+clean: ## Remove the virtual environment and build output
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
