@@ -22,7 +22,7 @@ class _Absent(Enum):
 
 
 ABSENT: Final = _Absent.ABSENT
-Field: TypeAlias = bytes | None | _Absent
+Field: TypeAlias = bytes | _Absent | None
 Row: TypeAlias = tuple[Field, ...]
 
 

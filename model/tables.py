@@ -151,14 +151,14 @@ class TableDef:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """Columns that identify a row: the primary key, else the first unique index over NOT NULL whole columns, else ()."""
+        """What identifies a row: the primary key, else the first unique index over whole NOT NULL columns, else ()."""
         if self.primary_key:
             return self.primary_key
         for index in self.indexes:
             parts = [part.column for part in index.parts if part.column and part.prefix is None]
-            if index.unique and len(parts) == len(index.parts):
-                if all(not self.column(name).nullable for name in parts):
-                    return tuple(parts)
+            whole = index.unique and len(parts) == len(index.parts)
+            if whole and all(not self.column(name).nullable for name in parts):
+                return tuple(parts)
         return ()
 
     def to_json(self) -> str:
@@ -170,11 +170,14 @@ class TableDef:
         """Read what `to_json` wrote. Raises KeyError or TypeError for another program's JSON."""
         raw: dict[str, Any] = json.loads(text)
         columns = tuple(
-            ColumnDef(**{**column, "labels": tuple(column["labels"]), "default_kind": DefaultKind(column["default_kind"])})
+            ColumnDef(
+                **{**column, "labels": tuple(column["labels"]), "default_kind": DefaultKind(column["default_kind"])}
+            )
             for column in raw["columns"]
         )
         indexes = tuple(
-            IndexDef(**{**index, "parts": tuple(IndexPart(**part) for part in index["parts"])}) for index in raw["indexes"]
+            IndexDef(**{**index, "parts": tuple(IndexPart(**part) for part in index["parts"])})
+            for index in raw["indexes"]
         )
         foreign_keys = tuple(
             ForeignKeyDef(

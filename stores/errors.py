@@ -5,9 +5,9 @@ The drivers' own texts are kept, for they name the object; they never hold our p
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pymysql
@@ -50,7 +50,7 @@ def from_postgres(error: psycopg.Error, where: str) -> CrossfadeError:
     """Our error for a PostgreSQL driver error."""
     state = error.sqlstate or ""
     text = (error.diag.message_primary or str(error)).strip()
-    facts: dict[str, object] = {
+    facts: dict[str, Any] = {
         "sqlstate": state or None,
         "table": error.diag.table_name,
         "column": error.diag.column_name,
@@ -60,13 +60,14 @@ def from_postgres(error: psycopg.Error, where: str) -> CrossfadeError:
     if state.startswith("28") or state == "42501" or "authentication failed" in text or "no password supplied" in text:
         return AccessDenied(f"{where} says: {text}", sqlstate=state or None)
     if state == "3D000" or ('database "' in text and "does not exist" in text):
-        return Refused(f"{where} says: {text}", hint="Create the database or mend the store's dsn.", sqlstate=state or None)
+        hint = "Create the database or mend the store's dsn."
+        return Refused(f"{where} says: {text}", hint=hint, sqlstate=state or None)
     if state.startswith("40") or state in {"55P03", "57014"}:
         return Busy(f"{where} says: {text}", **facts)
     if state.startswith(("08", "57P", "53")) or (not state and isinstance(error, psycopg.OperationalError)):
         kind = ConnectionLost if state.startswith(("08", "57P")) or "closed" in text or "lost" in text else Unreachable
         return kind(f"{where}: {text}", sqlstate=state or None)
-    if state.startswith("22") or state.startswith("23"):
+    if state.startswith(("22", "23")):
         return ValueRefused(f"{where} says: {text}", hint="See: crossfade errors list", **facts)
     return ApplyError(f"{where} says: {text}", hint="", **facts)
 
@@ -80,5 +81,5 @@ def translated(where: str) -> Iterator[None]:
         raise from_mysql(error, where) from error
     except psycopg.Error as error:
         raise from_postgres(error, where) from error
-    except (ConnectionError, socket.timeout, TimeoutError) as error:
+    except (ConnectionError, TimeoutError) as error:
         raise ConnectionLost(f"connection to {where} was lost: {error}") from error

@@ -115,7 +115,10 @@ def probe(connection: MysqlConnection[Any]) -> ServerInfo:
 
 
 def binlog_end(connection: MysqlConnection[Any], info: ServerInfo) -> Position:
-    """End of the binlog, flush side (rule R2): everything that any snapshot has seen is before it. Raises Refused without a binlog."""
+    """End of the binlog, flush side (rule R2): everything that any snapshot has seen is before it.
+
+    Raises Refused when the server writes no binlog.
+    """
     modern = not info.mariadb and info.version >= (8, 2, 0)
     with translated("source"), connection.cursor() as cursor:
         cursor.execute("SHOW BINARY LOG STATUS" if modern else "SHOW MASTER STATUS")
@@ -129,7 +132,10 @@ def binlog_end(connection: MysqlConnection[Any], info: ServerInfo) -> Position:
 
 
 def executed_gtids(connection: MysqlConnection[Any], info: ServerInfo) -> str:
-    """GTIDs of committed transactions. MySQL: commit side (rule R1). MariaDB: flush side, never a low watermark. "" without GTIDs."""
+    """GTIDs of committed transactions, "" when the source has none.
+
+    MySQL: commit side (rule R1). MariaDB: flush side, never to be used as a low watermark.
+    """
     if not info.gtids:
         return ""
     query = "SELECT @@GLOBAL.gtid_binlog_pos" if info.mariadb else "SELECT @@GLOBAL.gtid_executed"

@@ -19,7 +19,8 @@ def dsn_label(dsn: SecretStr) -> str:
     try:
         parts = conninfo_to_dict(dsn.get_secret_value())
     except psycopg.ProgrammingError:
-        raise ConfigError("a store's dsn is not a PostgreSQL connection string", hint="Use postgresql://USER:PASSWORD@HOST:PORT/DATABASE") from None
+        hint = "Use postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+        raise ConfigError("a store's dsn is not a PostgreSQL connection string", hint=hint) from None
     return f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
 
 
