@@ -1,0 +1,99 @@
+"""`schema plan|apply`: the stores' tables, as DDL, created, or shown as a difference."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from typing import Annotated
+
+import typer
+
+from config.load import load_settings
+from config.settings import Settings
+from console.output import Invocation
+from daemon.planning import read_plan
+from model.errors import ExitCode
+from stores.postgres import connect_store
+from sync.postgres.drift import Difference, differences
+from sync.postgres.schema_apply import apply_schema
+from transforms.ddl import DdlPhase, ddl_of
+from transforms.plan import MigrationPlan
+
+schema_app = typer.Typer(help="The stores' tables.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the root."""
+    app.add_typer(schema_app, name="schema")
+
+
+def _drift(settings: Settings, plan: MigrationPlan) -> list[Difference]:
+    found: list[Difference] = []
+    for name, store in settings.stores.items():
+        with closing(connect_store(store.dsn, application="crossfade schema")) as connection:
+            found.extend(differences(connection, [item.target for item in plan.of_store(name)]))
+    return found
+
+
+@schema_app.command("plan")
+def plan(
+    context: typer.Context,
+    store: Annotated[str | None, typer.Option(help="Only this store.")] = None,
+    diff: Annotated[bool, typer.Option("--diff", help="Compare with what the stores hold now.")] = False,
+) -> int:
+    """Print the DDL per store; with --diff, how the stores differ from it (exit 5 when they do)."""
+    invocation: Invocation = context.obj
+    settings = load_settings(invocation.config)
+    planned = read_plan(settings)
+    if diff:
+        found = _drift(settings, planned.plan)
+        if invocation.json:
+            invocation.emit("crossfade.schema-diff/1", {"differences": [str(item) for item in found]})
+        else:
+            invocation.say(*[str(item) for item in found] or ["no differences"])
+        return ExitCode.DIFFERENCES if found else ExitCode.CLEAN
+    chosen = [name for name in settings.stores if store in (None, name)]
+    scripts = {name: [item for item in ddl_of([p.target for p in planned.plan.of_store(name)])] for name in chosen}
+    if invocation.json:
+        invocation.emit(
+            "crossfade.schema-plan/1",
+            {
+                "stores": {
+                    name: [{"phase": str(item.phase), "object": item.object, "sql": item.sql} for item in items]
+                    for name, items in scripts.items()
+                },
+                "notes": {item.id: list(item.notes) for item in planned.plan.plans if item.notes},
+            },
+        )
+        return ExitCode.CLEAN
+    for name, items in scripts.items():
+        invocation.say(f"-- store {name}")
+        for phase in DdlPhase:
+            invocation.say(f"-- {phase.value.replace('_', ' ')}")
+            invocation.say(*[f"{item.sql};" for item in items if item.phase is phase])
+    for item in planned.plan.plans:
+        invocation.say(*[f"-- note {item.source.id}: {note}" for note in item.notes])
+    return ExitCode.CLEAN
+
+
+@schema_app.command("apply")
+def apply(context: typer.Context) -> None:
+    """Create the tables (indexes and foreign keys come after the copy). Running it again changes nothing."""
+    invocation: Invocation = context.obj
+    settings = load_settings(invocation.config)
+    planned = read_plan(settings)
+    created: dict[str, list[str]] = {}
+    with ExitStack() as stack:
+        connections = {
+            name: stack.enter_context(closing(connect_store(store.dsn, application="crossfade schema")))
+            for name, store in settings.stores.items()
+        }
+        for name, connection in connections.items():
+            targets = [item.target for item in planned.plan.of_store(name)]
+            created[name] = [str(item) for item in apply_schema(connection, targets, DdlPhase.BEFORE_COPY)]
+    if invocation.json:
+        invocation.emit("crossfade.schema-apply/1", {"created": created})
+        return
+    for name, items in created.items():
+        invocation.say(f"{name}: {len(items)} created" if items else f"{name}: nothing to do")
+        invocation.say(*[f"  {item}" for item in items])
+    invocation.say("next: crossfade start")

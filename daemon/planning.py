@@ -1,0 +1,46 @@
+"""From settings to a compiled plan: what the source has now, and what becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+
+from config.settings import Settings
+from model.errors import Refused
+from model.tables import TableDef, TableId
+from stores.mysql import ServerInfo, connect_source, probe
+from sync.mysql.catalog import read_catalog
+from transforms.compile import compile_plan
+from transforms.plan import MigrationPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The source as it is now and the plan made of it."""
+
+    info: ServerInfo
+    tables: Mapping[TableId, TableDef]
+    plan: MigrationPlan
+
+
+def read_plan(settings: Settings) -> Planned:
+    """Read the source's catalogue and compile the plan.
+
+    Raises Unreachable, AccessDenied, Refused (wrong engine, nothing to migrate) or ConfigError.
+    """
+    with closing(connect_source(settings.source)) as connection:
+        info = probe(connection)
+        if info.flavour is not settings.source.engine:
+            raise Refused(
+                f"the source is {info.flavour.value} {info.version_text}, the configuration says {settings.source.engine.value}",
+                hint=f"Set source.engine to {info.flavour.value}.",
+            )
+        tables = read_catalog(connection, info, settings.source.databases)
+    plan = compile_plan(settings, tables, info.flavour)
+    if not plan.plans:
+        raise Refused(
+            f"no table to migrate in {', '.join(settings.source.databases)}",
+            hint="Check source.databases and the skip rules in the configuration.",
+        )
+    return Planned(info, tables, plan)
