@@ -1,0 +1,180 @@
+"""Definitions of our own tables. `since` (in `info`) is the schema version that brought a table or column.
+
+Only additions are made between versions: a new table, or a new column with a default. `migrations.py` derives the
+statements from `since`; nothing here runs anything.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import BYTEA, JSONB, TIMESTAMP
+
+SCHEMA = "crossfade"
+VERSION = 1
+
+STORE = MetaData(schema=SCHEMA)
+"""Tables of every store."""
+CONTROL = MetaData(schema=SCHEMA)
+"""Tables of the control store; it may be one of the stores, so names differ from those of `STORE`."""
+
+
+def _text(name: str, default: str | None = "", **options: Any) -> Column[Any]:
+    server_default = None if default is None else text("'" + default + "'")
+    return Column(name, Text, nullable=False, server_default=server_default, **options)
+
+
+def _number(name: str, default: int | None = 0) -> Column[Any]:
+    return Column(name, BigInteger, nullable=False, server_default=None if default is None else text(str(default)))
+
+
+def _time(name: str, *, nullable: bool = False, now: bool = True) -> Column[Any]:
+    return Column(
+        name, TIMESTAMP(timezone=True), nullable=nullable, server_default=text("clock_timestamp()") if now else None
+    )
+
+
+CHECKPOINT = Table(
+    "checkpoint",
+    STORE,
+    Column("stream", Text, primary_key=True),
+    _number("seq"),
+    _text("flavour", None),
+    _text("binlog_file"),
+    _number("binlog_offset"),
+    _text("gtids"),
+    _time("commit_time", nullable=True, now=False),
+    _number("fence"),
+    _number("applied_rows"),
+    _number("applied_transactions"),
+    _time("updated_at"),
+    # Updated by every transaction of the applier: room for HOT updates keeps it one page.
+    postgresql_with={"fillfactor": 10},
+)
+
+TABLE_STATE = Table(
+    "table_state",
+    STORE,
+    _text("stream", None),
+    _text("plan_id", None),
+    _text("phase", "pending"),
+    Column("gate_seq", BigInteger),
+    Column("high_file", Text),
+    Column("high_offset", BigInteger),
+    Column("applied_seq", BigInteger),
+    _number("rows_copied"),
+    Column("resume", Text),
+    Column("sweep", Boolean, nullable=False, server_default=text("false")),
+    Column("reason", Text),
+    _time("since"),
+    PrimaryKeyConstraint("stream", "plan_id"),
+    postgresql_with={"fillfactor": 50},
+)
+
+SNAPSHOT_CHUNK = Table(
+    "snapshot_chunk",
+    STORE,
+    _text("stream", None),
+    _text("plan_id", None),
+    Column("chunk_no", Integer, nullable=False),
+    Column("low", JSONB),
+    Column("high", JSONB),
+    _number("rows"),
+    _number("seq"),
+    _time("loaded_at"),
+    PrimaryKeyConstraint("stream", "plan_id", "chunk_no"),
+)
+
+SCHEMA_HISTORY = Table(
+    "schema_history",
+    STORE,
+    _text("stream", None),
+    _text("schema_name", None),
+    _text("table_name", None),
+    _number("from_seq", None),
+    # Text, not jsonb: the fingerprint is over the exact text.
+    Column("definition", Text),
+    _text("fingerprint"),
+    _time("recorded_at"),
+    PrimaryKeyConstraint("stream", "schema_name", "table_name", "from_seq"),
+)
+
+QUARANTINE = Table(
+    "quarantine",
+    STORE,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    _text("stream", None),
+    _text("plan_id", None),
+    Column("key", JSONB),
+    _number("seq", None),
+    _text("op", None),
+    Column("payload", BYTEA),
+    _text("error", None),
+    _text("state", "parked"),
+    _time("since"),
+    Index("quarantine_by_key", "stream", "plan_id", "key"),
+)
+
+DDL_LOG = Table(
+    "ddl_log",
+    STORE,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    _text("stream", None),
+    _number("seq", None),
+    _text("source_statement", None),
+    _text("store_statement"),
+    _text("verdict", None),
+    _time("at"),
+)
+
+DAEMON = Table(
+    "daemon",
+    CONTROL,
+    Column("name", Text, primary_key=True),
+    _text("host", None),
+    Column("pid", Integer, nullable=False),
+    _number("fence"),
+    _time("started_at"),
+    _time("heartbeat_at"),
+    Column("status", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+)
+
+COMMAND = Table(
+    "command",
+    CONTROL,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    _text("name", None),
+    _text("verb", None),
+    Column("args", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    _text("actor", None),
+    _text("state", "new"),
+    Column("result", JSONB),
+    _time("created_at"),
+    _time("finished_at", nullable=True, now=False),
+    Index("command_open", "name", "id", postgresql_where=text("state in ('new', 'running')")),
+)
+
+EVENT = Table(
+    "event",
+    CONTROL,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    _text("name", None),
+    _text("kind", None),
+    _text("message", None),
+    Column("facts", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    _time("at"),
+    Index("event_by_name", "name", "id"),
+)
