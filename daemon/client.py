@@ -1,0 +1,88 @@
+"""How the command line asks a running daemon to do something: a row in the control store, answered by the daemon."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from config.settings import Settings
+from daemon.lock import daemon_lock_held
+from model.errors import CrossfadeError, ExitCode, LockHeld, TimedOut
+from stores.control import commands, daemons
+from stores.control.commands import CommandState
+from stores.control.daemons import Daemon
+from stores.control.migrations import prepare_control
+from stores.errors import translated
+from stores.postgres import connect_store
+
+ALIVE_S = 10.0
+"""A daemon whose heartbeat is older than this is not taken for alive."""
+
+
+class NoDaemon(LockHeld):
+    """No daemon runs this migration."""
+
+    default_hint = "Start one: crossfade start"
+
+
+class CommandFailed(CrossfadeError):
+    """The daemon could not carry out the command."""
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonSeen:
+    """The daemon's row and whether it lives."""
+
+    daemon: Daemon | None
+    alive: bool
+
+
+def actor() -> str:
+    """Who asks, for the audit: user@host."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"
+
+
+def look(settings: Settings) -> DaemonSeen:
+    """The daemon of this migration as the control store knows it."""
+    with closing(connect_store(settings.control_dsn, application="crossfade cli")) as connection:
+        with translated("control store"):
+            prepare_control(connection)
+            daemon = daemons.read(connection, settings.name)
+        held = daemon_lock_held(connection, settings.name)
+    return DaemonSeen(daemon, held and daemon is not None and daemon.silent_s < ALIVE_S)
+
+
+def ask(
+    settings: Settings, verb: str, args: Mapping[str, Any] | None = None, *, timeout_s: float = 30.0
+) -> Mapping[str, Any]:
+    """Send a command and wait for its result.
+
+    Raises NoDaemon, CommandFailed (with the daemon's message, hint and exit code) or TimedOut.
+    """
+    if not look(settings).alive:
+        raise NoDaemon(f"no daemon runs {settings.name}")
+    pause = threading.Event()
+    with closing(connect_store(settings.control_dsn, application="crossfade cli")) as connection, translated("control store"):
+        identifier = commands.send(connection, settings.name, verb, args or {}, actor())
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            command = commands.read(connection, identifier)
+            if command is not None and command.state in (CommandState.DONE, CommandState.FAILED):
+                result = command.result or {}
+                if command.state is CommandState.DONE:
+                    return result
+                error = CommandFailed(str(result.get("error")), hint=str(result.get("hint") or ""))
+                error.exit_code = ExitCode(int(result.get("exit_code", ExitCode.BUG)))
+                raise error
+            pause.wait(0.1)
+    raise TimedOut(f"the daemon did not answer `{verb}` within {timeout_s:.0f} s", hint="See: crossfade status")
