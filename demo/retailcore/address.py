@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pymysql
+from pymysql.constants import CLIENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class MysqlAddress:
             database=self.database,
             charset="utf8mb4",
             autocommit=autocommit,
+            client_flag=CLIENT.FOUND_ROWS,
             connect_timeout=max(1, int(timeout)),
             read_timeout=timeout,
             write_timeout=timeout,

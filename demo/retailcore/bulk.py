@@ -1,4 +1,4 @@
-"""Sends generated rows to the server in multi-row INSERTs: several connections, bounded queues, one table one connection.
+"""Sends generated rows to the server in multi-row INSERTs, over several connections with bounded queues.
 
 A table always goes through the same connection, so its rows arrive in key order and loaders never lock each other out.
 """

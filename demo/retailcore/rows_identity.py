@@ -56,7 +56,8 @@ def load_users(loader: BulkLoader, sizes: Sizes, random: Random, moments: Moment
         nickname = f"'{choice(words.NICKNAMES)}'" if user % 3 == 0 else "NULL"
         password = f"X'{bits(248):062x}00'" if user % 4 else "NULL"
         referrer = str(int(chance() * (user - 1)) + 1) if user > 1 and user % 8 == 0 else "NULL"
-        member = "NULL" if user % 11 == 0 else str((0, 1901, 2155, 2016)[user % 4] if user % 5 == 0 else 2012 + user % 14)
+        year = (0, 1901, 2155, 2016)[user % 4] if user % 5 == 0 else 2012 + user % 14
+        member = "NULL" if user % 11 == 0 else str(year)
         fingerprint = str(bits(64) | 1 << 63) if user % 2 else "NULL"
         preferences = f"'{choice(words.JSON_TEXTS)}'" if user % 4 == 0 else "NULL"
         users.append(

@@ -57,7 +57,8 @@ def load_orders(loader: BulkLoader, sizes: Sizes, random: Random, moments: Momen
             )
             movement_id += 1
             movements.append(
-                f"({movement_id},'{order_no}-{line}',{warehouse},{product},'sale',{-qty},{moments.micros(order + line)})"
+                f"({movement_id},'{order_no}-{line}',{warehouse},{product},'sale',{-qty},"
+                f"{moments.micros(order + line)})"
             )
             if status == "C":
                 movement_id += 1

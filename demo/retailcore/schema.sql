@@ -18,7 +18,7 @@ CREATE TABLE `group` (
 CREATE TABLE users (
   id INT UNSIGNED NOT NULL AUTO_INCREMENT,
   email VARCHAR(120) CHARACTER SET latin1 NOT NULL,
-  customer_no CHAR(12) CHARACTER SET latin1 COLLATE latin1_bin NOT NULL COMMENT 'moves when accounts are merged',
+  customer_no CHAR(16) CHARACTER SET latin1 COLLATE latin1_bin NOT NULL COMMENT 'moves when accounts are merged',
   first_name VARCHAR(60) CHARACTER SET latin1 NOT NULL DEFAULT '',
   last_name VARCHAR(60) CHARACTER SET latin1 NOT NULL DEFAULT '',
   nickname VARCHAR(60) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci NULL,

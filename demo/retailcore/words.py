@@ -19,8 +19,12 @@ CITIES = ("Köln", "Genève", "Łódź", "São Paulo", "東京", "Praha", "Mála
 COUNTRIES = ("DE", "FR", "ES", "GB", "PL", "CH", "SE", "PT")
 AGENTS = ("Mozilla/4.0 (compatible; MSIE 6.0)", "Mozilla/5.0 (X11)", "Opera/9.80", "curl/7.19", "Café-Browser/2 “beta”")
 PATHS = ("/", "/search?q=caf%C3%A9", "/cart", "/category/12", "/checkout", "/account", "/help/retouren-für-€")
-CATEGORY_NAMES = ("Küche", "Books", "Jouets", "Garden 🌻", "Électronique", "Möbel", "Sports ⚽", "Música", "Tea 🍵", "Sale")
-BRAND_NAMES = ("Nordlicht", "Crème & Co", "Zürich Tools", "Ibérica", "€urowatt", "Acme", "Œuvre", "Smörgås", "Šport", "Ñandú")
+CATEGORY_NAMES = (
+    "Küche", "Books", "Jouets", "Garden 🌻", "Électronique", "Möbel", "Sports ⚽", "Música", "Tea 🍵", "Sale",
+)  # fmt: skip
+BRAND_NAMES = (
+    "Nordlicht", "Crème & Co", "Zürich Tools", "Ibérica", "€urowatt", "Acme", "Œuvre", "Smörgås", "Šport", "Ñandú",
+)  # fmt: skip
 PRODUCT_WORDS = (
     "Tasse", "Café crème", "Lamp", "Fauteuil", "Kühlschrank", "Shirt", "Jouet", "Knife – forged", "Béret", "Röstofen",
     "Chair", "Piñata", "Wok™", "Teapot", "Socken", "5€-Box",
@@ -41,7 +45,9 @@ JSON_TEXTS = (
     '{"émoji": "👍🏽", "html": "<b>fett</b>"}',
 )  # fmt: skip
 TAGS = ("new", "été", "eco", "gift 🎁", "winter", "größe xl", "vegan", "b2b", "outlet", "中文")
-REVIEW_BODIES = ("👍👍👍", "Très bon, merci ❤️", "Kaputt nach 2 Wochen 😡", "It is a cup.", "五つ星 ⭐⭐⭐⭐⭐", "so lala")
+REVIEW_BODIES = (
+    "👍👍👍", "Très bon, merci ❤️", "Kaputt nach 2 Wochen 😡", "It is a cup.", "五つ星 ⭐⭐⭐⭐⭐", "so lala",
+)  # fmt: skip
 GIFTS = ("Happy birthday 🎂", "Alles Gute, Oma! 👵", "Felicidades 🎉", "お誕生日おめでとう")
 NOTES = ("ring twice", "hinten abstellen – Hund!", "laissez à côté", "bitte keine 50€-Scheine", "")
 REASONS = ("broken", "zu spät", "pas à mon goût", "double order", "price match – 5 €")
