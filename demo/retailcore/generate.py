@@ -13,6 +13,8 @@ from demo.retailcore.moments import Moments
 from demo.retailcore.sizes import Sizes
 
 DEFAULT_ROWS = 500_000
+COLUMNS = rows_identity.COLUMNS | rows_catalog.COLUMNS | rows_orders.COLUMNS
+"""The columns that generated rows fill, by table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +35,18 @@ def generate(address: MysqlAddress, rows: int = DEFAULT_ROWS, *, seed: int = 7, 
 
     Raises ValueError when `rows` is too small to spread over the tables, pymysql errors from the server.
     """
-    sizes = Sizes.of(rows)
     started = time.monotonic()
-    columns = rows_identity.COLUMNS | rows_catalog.COLUMNS | rows_orders.COLUMNS
-    moments = Moments(Random(f"{seed}:moments"))
-    with BulkLoader(address, columns, connections=connections) as loader:
-        rows_identity.load_groups_and_staff(loader, sizes, Random(f"{seed}:staff"))
-        rows_identity.load_users(loader, sizes, Random(f"{seed}:users"), moments)
-        prices = rows_catalog.load_catalog(loader, sizes, Random(f"{seed}:catalog"), moments)
-        rows_identity.load_sessions(loader, sizes, Random(f"{seed}:sessions"), moments)
-        rows_orders.load_orders(loader, sizes, Random(f"{seed}:orders"), moments, prices)
-        rows_orders.load_audit_log(loader, Random(f"{seed}:audit"), moments, max(0, rows - loader.total()))
+    with BulkLoader(address, COLUMNS, connections=connections) as loader:
+        fill(loader, Sizes.of(rows), seed)
     return Generated(rows=dict(loader.rows_by_table), seconds=time.monotonic() - started)
+
+
+def fill(loader: BulkLoader, sizes: Sizes, seed: int) -> None:
+    """Make all rows, table by table; the audit log takes what is left of the total."""
+    moments = Moments(Random(f"{seed}:moments"))
+    rows_identity.load_groups_and_staff(loader, sizes, Random(f"{seed}:staff"))
+    rows_identity.load_users(loader, sizes, Random(f"{seed}:users"), moments)
+    prices = rows_catalog.load_catalog(loader, sizes, Random(f"{seed}:catalog"), moments)
+    rows_identity.load_sessions(loader, sizes, Random(f"{seed}:sessions"), moments)
+    rows_orders.load_orders(loader, sizes, Random(f"{seed}:orders"), moments, prices)
+    rows_orders.load_audit_log(loader, Random(f"{seed}:audit"), moments, max(0, sizes.total - loader.total()))
