@@ -20,7 +20,7 @@ def json_schema() -> dict[str, Any]:
     source = schema["$defs"]["SourceSettings"]
     source["properties"]["url"] = {
         "type": "string",
-        "description": "mysql://USER:PASSWORD@HOST:PORT/DATABASE in place of engine, host, port, user, password, databases",
+        "description": "mysql://USER:PASSWORD@HOST:PORT/DATABASE, in place of engine, host, user and so on",
     }
     required = source.pop("required")
     source["anyOf"] = [{"required": ["url"]}, {"required": required}]
@@ -37,7 +37,13 @@ def _with_references(node: Any) -> Any:
         return [_with_references(item) for item in node]
     if not isinstance(node, dict):
         return node
-    shaped = {key: item if key in ("default", "enum") else _with_references(item) for key, item in node.items()}
+    shaped: dict[str, Any] = {}
+    for key, item in node.items():
+        if key in ("properties", "$defs"):
+            # Their keys are names, not keywords of the schema language.
+            shaped[key] = {name: _with_references(part) for name, part in item.items()}
+        else:
+            shaped[key] = item if key in ("default", "enum") else _with_references(item)
     if shaped.get("type") in _NOT_TEXT or "enum" in shaped:
         outer = {key: shaped.pop(key) for key in ("title", "description", "default") if key in shaped}
         return {**outer, "anyOf": [shaped, _REFERENCE]}

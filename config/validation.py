@@ -100,7 +100,7 @@ class Translator:
             parent = dotted(path[:-1]) or "the file"
             mark = self._document.mark(path[:-1], key=True)
             return Problem(mark, where, f"{parent} needs the key `{path[-1]}`", _example(path))
-        message = _WORDS.get(kind)
+        message = _WORDS.get(kind, "")
         hint = ""
         context: dict[str, Any] = details.get("ctx") or {}
         if kind in ("enum", "literal_error"):
@@ -108,11 +108,13 @@ class Translator:
             message = f"must be one of {', '.join(allowed)}" if allowed else f"must be {context.get('expected')}"
             near = difflib.get_close_matches(str(details["input"]), allowed, 1)
             hint = f"Did you mean `{near[0]}`?" if near else ""
+        elif kind == "tuple_type" and isinstance(details["input"], str) and not self._secret(path):
+            hint = f"Write [{details['input']}]"
         elif kind == "string_pattern_mismatch":
             message = f"must match {context.get('pattern')}"
         elif kind == "value_error":
             message = str(context.get("error"))
-        elif message is None:
+        elif not message:
             message = details["msg"].replace("Input should be", "must be").replace("Value should", "must")
         if kind not in ("value_error", "string_pattern_mismatch") and not self._secret(path):
             message += _shown(details["input"])
