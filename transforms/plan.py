@@ -113,6 +113,8 @@ class TablePlan:
     """Indexes into `columns` of every other unique index made of whole columns."""
     where: CompiledExpression | None = None
     """A row belongs to the target only when this evaluates to b'1'."""
+    notes: tuple[str, ...] = ()
+    """What is lost, dropped or to be known, for people: losses of casts, dropped foreign keys, untranslated defaults."""
 
     @property
     def id(self) -> str:
@@ -121,7 +123,7 @@ class TablePlan:
 
     @property
     def plain(self) -> bool:
-        """Whether every column is a COPY and no row is filtered."""
+        """Whether every column is a COPY and no row is filtered. Casts may still apply."""
         return self.where is None and all(column.kind is ColumnKind.COPY for column in self.columns)
 
     def accepts(self, row: Row) -> bool:

@@ -55,6 +55,14 @@ class TargetCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetEnum:
+    """An enum type that belongs to one column of the table."""
+
+    name: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TargetTable:
     """One table of one store."""
 
@@ -68,6 +76,14 @@ class TargetTable:
     foreign_keys: tuple[TargetForeignKey, ...] = ()
     checks: tuple[TargetCheck, ...] = ()
     comment: str = ""
+    enums: tuple[TargetEnum, ...] = ()
+
+    def column(self, name: str) -> TargetColumn:
+        """The column called exactly `name`. Raises KeyError."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
 
     def __str__(self) -> str:
         return f"{self.store}:{self.schema}.{self.name}"
