@@ -1,0 +1,108 @@
+"""Text of a status report: one headline, the flow, one line per thing that needs a look. Takes the JSON document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+COLOUR = {"healthy": "green", "degraded": "yellow", "failed": "bold red"}
+
+
+def duration(seconds: float | None) -> str:
+    """`0.8 s`, `2m10s`, `2h41m`, `3d4h`; `–` when unknown."""
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m{rest:02d}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours < 48 else f"{hours // 24}d{hours % 24}h"
+
+
+def size(count: float) -> str:
+    """Bytes with a binary unit."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(count) < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def status_text(document: Mapping[str, Any], *, tables: bool = False) -> RenderableType:
+    """The whole report for a terminal; with `tables` every table plan is listed."""
+    lines: list[RenderableType] = [_headline(document)]
+    flow = Table(box=None, pad_edge=False, show_header=False)
+    source = document.get("source")
+    if source:
+        link = "connected" if source["connected"] else "NOT CONNECTED"
+        flow.add_row(
+            " source",
+            f"{link}  last event {duration(source['last_event_age_s'])} ago  {source['position']}",
+            f"relay {size(source['relay_bytes'])} of {size(source['relay_budget_bytes'])}",
+        )
+    for store in document.get("stores", ()):
+        waiting = store["waiting_transactions"]
+        flow.add_row(
+            f" store {store['name']}",
+            f"{store['state']}  lag {duration(store['lag_s'])}"
+            + (f"  {waiting:,} transactions waiting" if waiting else ""),
+            f"{store['rows_applied']:,} rows applied  {store['rows_per_s']:,.0f}/s",
+        )
+    lines.append(flow)
+    phases = document.get("phases") or {}
+    if phases:
+        total = sum(phases.values())
+        lines.append(Text(f" tables {total}: " + " · ".join(f"{count} {phase}" for phase, count in phases.items())))
+    copy = document.get("copy")
+    if copy and document.get("state") in ("COPYING", "STARTING"):
+        lines.append(Text(" " + copy_line(copy)))
+    for reason in document.get("reasons", ()):
+        lines.append(Text(f" ✗ {reason['subject']}: {reason['message']}", style="red"))
+        if reason["next"]:
+            lines.append(Text(f"   → {reason['next']}"))
+    if tables:
+        lines.append(_tables(document))
+    return Group(*lines)
+
+
+def copy_line(copy: Mapping[str, Any]) -> str:
+    """`copy 61.0 %  312,000/511,000 rows (estimate)  88,000 rows/s  ETA 2m10s–3m00s`."""
+    text = f"copy {copy['percent']:.1f} %  {copy['rows_done']:,}/{copy['rows_expected']:,} rows ({copy['basis']})"
+    text += f"  {copy['rows_per_s']:,.0f} rows/s"
+    if copy["eta_low_s"] is not None:
+        text += f"  ETA {duration(copy['eta_low_s'])}–{duration(copy['eta_high_s'])}"
+    return text
+
+
+def _headline(document: Mapping[str, Any]) -> Text:
+    since = datetime.fromisoformat(document["since"])
+    age = (datetime.now(UTC) - since).total_seconds()
+    health = document["health"]
+    steps = document.get("next_steps") or ()
+    return Text.assemble(
+        (document["migration"], "bold"),
+        "  ",
+        (document["state"], "bold"),
+        "  ",
+        (health, COLOUR.get(health, "")),
+        f"  since {since:%H:%M:%S} UTC ({duration(age)})",
+        f"  next: {steps[0]}" if steps else "",
+    )
+
+
+def _tables(document: Mapping[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in (" TABLE", "STORE", "PHASE", "ROWS COPIED", "REASON"):
+        table.add_column(heading, justify="right" if heading == "ROWS COPIED" else "left")
+    for row in document.get("tables", ()):
+        table.add_row(
+            " " + row["plan"], row["store"], row["phase"], f"{row['rows_copied']:,}", row["reason"] or ""
+        )
+    return table
