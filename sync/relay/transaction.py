@@ -1,0 +1,103 @@
+"""One source transaction as the appliers see it: its facts, and its events streamed from the relay.
+
+Compressed payloads and events come out expanded, checksums stripped (the reader verified them before they were
+written, and every relay record has its own). The events of a transaction can be read more than once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from model.position import BinlogCoordinate, Flavour, Position
+from sync.mysql.events import (
+    CHECKSUM_BYTES,
+    HEADER_BYTES,
+    MARIADB_COMPRESSED,
+    ChecksumAlgorithm,
+    EventHeader,
+    EventType,
+    parse_format_description,
+    parse_header,
+)
+from sync.mysql.payload import expand_mariadb, expand_payload
+from sync.relay.records import RecordKind
+from sync.relay.values import AnyGtidSet
+
+Body: TypeAlias = bytes
+Pieces: TypeAlias = Iterator[tuple[int, bytes]]
+"""(EVENT or PART, bytes) of the records of one transaction, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelayTransaction:
+    """A complete transaction. `events()` reads it from disk; it works until the relay is purged beyond it."""
+
+    seq: int
+    gtid: str
+    commit_time: float
+    """Seconds since the epoch, with microseconds when the source gives them."""
+    bytes: int
+    """Size of its raw events."""
+    event_count: int
+    """Number of raw events (a compressed payload counts as one)."""
+    rolled_back: bool
+    """It ended in ROLLBACK: only changes of non-transactional tables in it took place."""
+    flavour: Flavour
+    coordinate: BinlogCoordinate
+    gtids: AnyGtidSet | None = field(repr=False)
+    format_event: memoryview = field(repr=False)
+    """The raw FORMAT_DESCRIPTION event that holds for its events."""
+    _open: Callable[[], Pieces] = field(repr=False)
+
+    @property
+    def position(self) -> Position:
+        """The end of the transaction."""
+        return Position(self.flavour, self.coordinate, "" if self.gtids is None else str(self.gtids))
+
+    def events(self) -> Iterator[tuple[EventHeader, Body]]:
+        """Yield (header, body without checksum) of every event. Raises CorruptEvent, UnknownEvent, CorruptRelay."""
+        checksum = 0
+        if self.format_event:
+            described = parse_format_description(bytes(self.format_event[HEADER_BYTES:]))
+            checksum = CHECKSUM_BYTES if described.checksum is ChecksumAlgorithm.CRC32 else 0
+        events = _Grouped(self._open())
+        while (raw := events.next_event()) is not None:
+            header = parse_header(raw)
+            if header.type == EventType.TRANSACTION_PAYLOAD:
+                yield from expand_payload(raw[HEADER_BYTES:], events.rest())
+                continue
+            if len(raw) < header.size:
+                raw = b"".join((raw, *events.rest()))
+            body = raw[HEADER_BYTES : header.size - checksum]
+            if header.type in MARIADB_COMPRESSED:
+                yield expand_mariadb(header, body)
+            else:
+                yield header, body
+
+
+class _Grouped:
+    """Records grouped into events: the first record of each, and the rest of it on demand."""
+
+    def __init__(self, pieces: Pieces) -> None:
+        self._pieces = pieces
+        self._ahead: bytes | None = None
+
+    def next_event(self) -> bytes | None:
+        """The first record of the next event; what is left of the last one is passed over."""
+        if self._ahead is not None:
+            raw, self._ahead = self._ahead, None
+            return raw
+        for kind, raw in self._pieces:
+            if kind == RecordKind.EVENT:
+                return raw
+        return None
+
+    def rest(self) -> Iterator[bytes]:
+        """The other records of the event that `next_event` began."""
+        for kind, raw in self._pieces:
+            if kind == RecordKind.EVENT:
+                self._ahead = raw
+                return
+            yield raw
