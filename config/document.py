@@ -112,7 +112,9 @@ def _start(node: Node) -> Mark:
 
 
 def _value(document: Document, node: Node, path: Path_, above: tuple[int, ...]) -> Any:
-    document.values[path] = _start(node)
+    if node.value != "" or getattr(node, "style", None):
+        # A value that is not there (`key:`) would stand on the next line; its key's place is the better one.
+        document.values[path] = _start(node)
     if id(node) in above:
         document.complain(_start(node), path, "an alias that holds itself")
         return None

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from config.document import Document, Path_, dotted, read_document
 from config.interpolation import Resolver, Unresolved
@@ -44,6 +46,7 @@ def load_settings(path: Path, *, environment: Mapping[str, str] | None = None) -
         document.refuse()
         raise AssertionError("a validation error without problems") from error
     document.problems.extend(_unknown_stores(document, settings))
+    document.problems.extend(_bad_dsns(document, settings))
     document.refuse()
     return _absolute(settings, folder)
 
@@ -104,6 +107,22 @@ def _unknown_stores(document: Document, settings: Settings) -> list[Problem]:
         for path, store in named
         if store is not None and store not in settings.stores
     ]
+
+
+def _bad_dsns(document: Document, settings: Settings) -> list[Problem]:
+    """Every DSN that libpq cannot read. The driver's own words are left out: they quote the DSN."""
+    dsns: dict[Path_, SecretStr] = {("stores", name, "dsn"): store.dsn for name, store in settings.stores.items()}
+    if settings.control:
+        dsns["control", "dsn"] = settings.control.dsn
+    found = []
+    for path, dsn in dsns.items():
+        try:
+            conninfo_to_dict(dsn.get_secret_value())
+        except psycopg.ProgrammingError:
+            message = f"{dotted(path)}: not a PostgreSQL connection string"
+            hint = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+            found.append(Problem(document.mark(path), dotted(path), message, hint))
+    return found
 
 
 def _absolute(model: Model, folder: Path) -> Model:

@@ -6,11 +6,13 @@ and `${cred:name}`, which the loader has resolved before these models see them.
 
 from __future__ import annotations
 
+import zoneinfo
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from croniter import croniter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from model.position import Flavour
 
@@ -19,6 +21,26 @@ class Part(BaseModel):
     """Base of every part: frozen, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+def _schedule(text: str) -> str:
+    if len(text.split()) != 5 or not croniter.is_valid(text):
+        raise ValueError(f"not a cron expression: {text!r}")
+    return text
+
+
+def _time_zone(name: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+        raise ValueError(f"unknown time zone {name!r}") from None
+    return name
+
+
+Schedule = Annotated[str, AfterValidator(_schedule)]
+"""Five cron fields."""
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+"""A name of the IANA time zone database."""
 
 
 class Tls(StrEnum):
@@ -194,7 +216,7 @@ class RetrySettings(Part):
 class VerifySettings(Part):
     """Reconciliation."""
 
-    schedule: str | None = None
+    schedule: Schedule | None = None
     workers: int = Field(default=2, ge=1, le=64)
     leaf_rows: int = Field(default=100, ge=1)
     settle_s: float = Field(default=30.0, gt=0)
@@ -212,9 +234,9 @@ class ReportSettings(Part):
     """Scheduled reports."""
 
     directory: Path = Path("crossfade-reports")
-    schedule: str | None = None
-    timezone: str = "UTC"
-    formats: tuple[str, ...] = ("html", "json")
+    schedule: Schedule | None = None
+    timezone: TimeZone = "UTC"
+    formats: tuple[Literal["html", "json", "md", "csv", "junit"], ...] = ("html", "json")
     keep_days: float = 90
 
 

@@ -67,7 +67,7 @@ class Translator:
         for details in error.errors(include_url=False, include_context=True):
             path = self._path(details)
             # An unresolved reference was reported already; its text is no value.
-            if path in seen or self._unresolved(path):
+            if path in seen or self._unresolved(path) or (details["type"] == "missing" and self._by_url(path)):
                 continue
             seen.add(path)
             yield self._problem(details, path)
@@ -82,6 +82,10 @@ class Translator:
 
     def _unresolved(self, path: Path_) -> bool:
         return any(problem.key == dotted(path) for problem in self._document.problems)
+
+    def _by_url(self, path: Path_) -> bool:
+        """Whether a field of `source` is missing only because its URL was refused."""
+        return path[0] == "source" and self._unresolved(("source", "url"))
 
     def _path(self, details: ErrorDetails) -> Path_:
         """The error's place without the names of union members that pydantic puts behind it."""
