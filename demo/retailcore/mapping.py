@@ -71,7 +71,7 @@ def config_text(
     directory: Path,
     listen: str | None = None,
 ) -> str:
-    """The YAML. `engine` is mysql or mariadb; relay and reports go below `directory`; `listen` is host:port for HTTP."""
+    """The YAML. `engine` is mysql or mariadb; relay and reports go below `directory`; `listen` is host:port."""
     parts = [
         f"""# RetailCore, taken apart into three stores.
 version: 1

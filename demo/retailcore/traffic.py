@@ -40,8 +40,10 @@ class Traffic:
     """Traffic against a shop. Start once, stop once; counts may be read at any time, from any thread."""
 
     def __init__(self, shop: Shop, options: TrafficOptions | None = None) -> None:
+        """Connects to nothing yet. Raises ValueError for a weight of an operation that there is not."""
         self._shop = shop
         self._options = options or TrafficOptions()
+        self._operations = _weighted(self._options.weights)
         self._tally = Tally()
         self._stop = threading.Event()
         self._routes = Routes(
@@ -54,11 +56,10 @@ class Traffic:
     def start(self) -> None:
         """Read what there is to work with and begin. Raises ShopError when the shop cannot be read."""
         population = Population(self._shop)
-        operations = _weighted(self._options.weights)
-        total = sum(operation.weight for operation in operations)
+        total = sum(operation.weight for operation in self._operations)
         run = secrets.token_hex(3).upper()
         for domain in Domain:
-            own = [operation for operation in operations if operation.domain is domain]
+            own = [operation for operation in self._operations if operation.domain is domain]
             if not own:
                 continue
             rate = self._options.rate * sum(operation.weight for operation in own) / total
