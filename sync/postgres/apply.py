@@ -1,0 +1,307 @@
+"""Writes folded segments, cascades, table states and the checkpoint into one store, in one PostgreSQL transaction.
+
+A writer belongs to one connection. After any error the connection is closed and the writer is thrown away: the next
+one reads the checkpoint row anew (exactly once rests on the row, never on memory).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import psycopg
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
+
+from model.errors import ApplyError, ConnectionLost, Refused, ValueRefused
+from model.position import Position
+from model.rows import ABSENT, Field, Op, Row
+from stores.control import checkpoints, table_states
+from stores.control.checkpoints import Checkpoint
+from stores.control.table_states import TableState
+from stores.errors import translated
+from stores.postgres import PostgresConnection
+from sync.cascades import CascadeGraph, Trigger
+from sync.fold import Fate, PlanFold, Segment
+from sync.postgres.cascading import run_triggers
+from sync.postgres.staging import copy_blocks, copy_field
+from sync.postgres.statements import Mask, PlanStatements, stage_name
+from sync.routing import TargetChange
+from transforms.plan import TablePlan
+
+STAGE_ROWS = 200
+"""From this many rows of one plan in a segment on, COPY into staging is cheaper than single statements."""
+
+
+class _TextForm(Dumper):
+    """Sends bytes as a text parameter whose type PostgreSQL infers from where it stands."""
+
+    format = Format.TEXT
+    oid = 0
+
+    def dump(self, obj: bytes) -> bytes:
+        return obj
+
+
+class StoreWriter:
+    """One store's open connection, its checkpoint as last read or written, and the statements of its plans."""
+
+    def __init__(self, connection: PostgresConnection, store: str, checkpoint: Checkpoint, graph: CascadeGraph) -> None:
+        self.connection = connection
+        self.store = store
+        self.checkpoint = checkpoint
+        self._where = f"store {store}"
+        self._graph = graph
+        self._statements: dict[str, PlanStatements] = {}
+        self._staged: set[str] = set()
+        self._used: set[str] = set()
+        self._open = False
+        connection.adapters.register_dumper(bytes, _TextForm)
+        connection.prepare_threshold = 2
+        connection.prepared_max = 2000
+
+    def prepare_session(self) -> None:
+        """Session settings of the apply path. Raises Refused when triggers and foreign keys cannot be switched off."""
+        with translated(self._where):
+            self.connection.execute("SET lock_timeout = '10s'")
+            try:
+                # Triggers of the target must not fire (their rows come in the stream), nor its own cascades.
+                self.connection.execute("SET session_replication_role = replica")
+            except psycopg.errors.InsufficientPrivilege as error:
+                role = self.connection.info.user
+                raise Refused(
+                    f"{self._where}: role {role} may not set session_replication_role",
+                    hint=f'As a superuser: GRANT SET ON PARAMETER session_replication_role TO "{role}"',
+                ) from error
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return self._open
+
+    def begin(self) -> None:
+        """Open the transaction unless it is open."""
+        if not self._open:
+            with translated(self._where):
+                self.connection.execute("BEGIN")
+            self._open = True
+
+    def close(self) -> None:
+        """Drop the connection, and with it an open transaction."""
+        self._open = False
+        self.connection.close()
+
+    def lookup(self, plan: TablePlan, key: Row) -> Row | None:
+        """The row of a key as the store has it now, as text forms."""
+        self.begin()
+        with translated(self._where):
+            row = self.connection.execute(self._of(plan).fetch, key).fetchone()
+        return tuple(None if field is None else field.encode() for field in row) if row else None
+
+    def apply(self, segment: Segment, triggers: Sequence[Trigger] = ()) -> None:
+        """Write a segment: every delete, then every insert and update; then the cascades. Opens the transaction."""
+        self.begin()
+        folds = list(segment)
+        with translated(self._where):
+            small = [fold for fold in folds if fold.plan.key and len(fold.entries) < STAGE_ROWS]
+            big = [fold for fold in folds if fold.plan.key and len(fold.entries) >= STAGE_ROWS]
+            for fold in big:
+                self._stage(fold)
+            with self.connection.pipeline(), self.connection.cursor() as cursor:
+                for fold in big:
+                    cursor.execute(self._of(fold.plan).delete_staged)
+                for fold in small:
+                    self._delete_small(cursor, fold)
+                for fold in big:
+                    cursor.execute(self._of(fold.plan).upsert_staged)
+                    self._write_partial(cursor, fold)
+                for fold in small:
+                    self._write_small(cursor, fold)
+            for fold in folds:
+                if fold.ordered:
+                    self._write_ordered(fold)
+            if triggers:
+                run_triggers(self.connection, self._graph, triggers)
+
+    def hold_fence(self) -> None:
+        """For transactions that do not move the checkpoint. Raises Fenced."""
+        self.begin()
+        with translated(self._where):
+            checkpoints.hold_fence(self.connection, self.checkpoint.stream, self.checkpoint.fence)
+
+    def save_state(self, state: TableState) -> None:
+        """Write a table's state in the open transaction."""
+        self.begin()
+        with translated(self._where):
+            table_states.save(self.connection, self.checkpoint.stream, state)
+
+    def save_applied(self, plan_ids: Iterable[str], seq: int) -> None:
+        """Write how far a replay has come in the open transaction."""
+        self.begin()
+        with translated(self._where):
+            table_states.save_applied(self.connection, self.checkpoint.stream, plan_ids, seq)
+
+    def mark_sweep(self, plan_ids: Iterable[str]) -> None:
+        """Remember in the open transaction that children of these plans must be swept."""
+        self.begin()
+        with translated(self._where):
+            table_states.mark_sweep(self.connection, self.checkpoint.stream, plan_ids)
+
+    def commit(
+        self, seq: int, position: Position, commit_time: float | None, *, rows: int = 0, transactions: int = 0
+    ) -> Checkpoint:
+        """Move the checkpoint and commit: the last statement is the compare-and-set. Raises Fenced."""
+        self.begin()
+        with translated(self._where):
+            moved = checkpoints.advance(
+                self.connection, self.checkpoint, seq, position, commit_time, rows=rows, transactions=transactions
+            )
+        self.commit_only()
+        self.checkpoint = moved
+        return moved
+
+    def commit_only(self) -> None:
+        """Commit a transaction that holds the fence but leaves the checkpoint where it is."""
+        with translated(self._where):
+            done = self.connection.execute("COMMIT").statusmessage
+        self._open = False
+        self._used.clear()
+        if done != "COMMIT":
+            raise ConnectionLost(f"{self._where} answered {done} to COMMIT")
+
+    @contextmanager
+    def aside(self) -> Iterator[PostgresConnection]:
+        """The connection outside a transaction, with translated errors, for DDL of table phases."""
+        assert not self._open
+        with translated(self._where):
+            yield self.connection
+
+    def _of(self, plan: TablePlan) -> PlanStatements:
+        found = self._statements.get(plan.id)
+        if found is None:
+            found = self._statements[plan.id] = PlanStatements(plan, stage_name(plan.id))
+        return found
+
+    def _stage(self, fold: PlanFold) -> None:
+        statements = self._of(fold.plan)
+        if fold.plan.id not in self._staged:
+            self.connection.execute(statements.create_stage)
+            self._staged.add(fold.plan.id)
+        elif fold.plan.id in self._used:
+            self.connection.execute(statements.truncate_stage)
+        self._used.add(fold.plan.id)
+        keys: list[Row] = []
+        rows: list[Row] = []
+        fates = {Fate.DELETE: b"0", Fate.MOVE: b"1", Fate.UPSERT: b"2"}
+        for key, folded in fold.entries.items():
+            if folded.fate is Fate.PATCH:
+                continue
+            row = folded.row
+            if row is None:
+                keys.append((b"0", *key))
+            elif ABSENT in row:
+                if folded.fate is Fate.MOVE:
+                    keys.append((b"0", *key))
+            else:
+                rows.append((fates[folded.fate], *row))
+        with self.connection.cursor() as cursor:
+            if keys:
+                with cursor.copy(statements.copy_stage_keys) as copy:
+                    for block in copy_blocks(keys):
+                        copy.write(block)
+            if rows:
+                with cursor.copy(statements.copy_stage) as copy:
+                    for block in copy_blocks(rows):
+                        copy.write(block)
+
+    def _delete_small(self, cursor: psycopg.Cursor[tuple[object, ...]], fold: PlanFold) -> None:
+        keys = [key for key, folded in fold.entries.items() if folded.fate in (Fate.DELETE, Fate.MOVE)]
+        if keys:
+            cursor.executemany(self._of(fold.plan).delete, [_checked(fold.plan, key) for key in keys])
+
+    def _write_small(self, cursor: psycopg.Cursor[tuple[object, ...]], fold: PlanFold) -> None:
+        whole = [
+            _checked(fold.plan, folded.row)
+            for folded in fold.entries.values()
+            if folded.row is not None and folded.fate is not Fate.PATCH and ABSENT not in folded.row
+        ]
+        statements = self._of(fold.plan)
+        if whole:
+            cursor.executemany(statements.upsert(statements.every), whole)
+        self._write_partial(cursor, fold)
+
+    def _write_partial(self, cursor: psycopg.Cursor[tuple[object, ...]], fold: PlanFold) -> None:
+        """Rows that lack columns, grouped by which."""
+        groups: dict[tuple[bool, Mask], list[Sequence[Field]]] = {}
+        for key, folded in fold.entries.items():
+            row = folded.row
+            if row is None:
+                continue
+            if folded.fate is Fate.PATCH:
+                mask = tuple(
+                    index for index, field in enumerate(row) if field is not ABSENT and index not in fold.plan.key
+                )
+                if mask:
+                    values = [*(row[index] for index in mask), *key]
+                    groups.setdefault((True, mask), []).append(_checked(fold.plan, values))
+            elif ABSENT in row:
+                mask = tuple(index for index, field in enumerate(row) if field is not ABSENT)
+                values = [row[index] for index in mask]
+                groups.setdefault((False, mask), []).append(_checked(fold.plan, values))
+        statements = self._of(fold.plan)
+        for (patch, mask), rows in groups.items():
+            cursor.executemany(statements.patch(mask) if patch else statements.upsert(mask), rows)
+
+    def _write_ordered(self, fold: PlanFold) -> None:
+        """A keyless table: inserts by COPY in runs, updates and deletes one by one, each of exactly one row."""
+        statements = self._of(fold.plan)
+        run: list[Row] = []
+        for change in fold.ordered:
+            if change.op is Op.INSERT and change.row is not None and ABSENT not in change.row:
+                run.append(change.row)
+                continue
+            self._copy_in(statements, run)
+            self._write_one(statements, change)
+        self._copy_in(statements, run)
+
+    def _copy_in(self, statements: PlanStatements, run: list[Row]) -> None:
+        if not run:
+            return
+        with self.connection.cursor() as cursor, cursor.copy(statements.copy_table) as copy:
+            for block in copy_blocks(run):
+                copy.write(block)
+        run.clear()
+
+    def _write_one(self, statements: PlanStatements, change: TargetChange) -> None:
+        plan = change.plan
+        if change.op is Op.INSERT:
+            assert change.row is not None
+            mask = tuple(index for index, field in enumerate(change.row) if field is not ABSENT)
+            values = [change.row[index] for index in mask]
+            self.connection.execute(statements.upsert(mask), _checked(plan, values))
+            return
+        assert change.before is not None
+        if change.op is Op.DELETE:
+            done = self.connection.execute(statements.delete_like, _checked(plan, change.before))
+        else:
+            assert change.row is not None
+            done = self.connection.execute(statements.update_like, _checked(plan, [*change.row, *change.before]))
+        if done.rowcount != 1:
+            raise ApplyError(
+                f"a row of the keyless table {plan.source.id} to {change.op} is not in {plan.target}",
+                hint="Give the table a key, or copy it anew: crossfade tables recopy",
+                plan=plan.id,
+                row=b",".join(copy_field(field) for field in change.before).decode(errors="replace")[:500],
+            )
+
+
+def _checked(plan: TablePlan, values: Sequence[Field]) -> Sequence[Field]:
+    """The parameters, unless one holds a NUL: the client library would cut the text there without a word."""
+    for field in values:
+        if isinstance(field, bytes) and b"\0" in field:
+            raise ValueRefused(
+                "a text with a NUL character cannot be held by PostgreSQL",
+                hint="Set `nul_characters: strip` for the column, or mend the row at the source.",
+                plan=plan.id,
+            )
+    return values

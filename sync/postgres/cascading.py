@@ -1,0 +1,188 @@
+"""Runs the source's foreign-key cascades in a store: set-based, one statement per edge and kind, following the chain.
+
+Order is the caller's duty: everything that came before a trigger is in the tables when it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from psycopg import sql
+
+from model.rows import Row
+from stores.postgres import PostgresConnection
+from sync.cascades import Action, CascadeGraph, Edge, Trigger
+from transforms.plan import TablePlan
+
+_NEW = "new_"
+_OLD = "old_"
+
+
+def run_triggers(connection: PostgresConnection, graph: CascadeGraph, triggers: Sequence[Trigger]) -> int:
+    """Do to the children what the source did; gives the number of rows changed."""
+    return sum(_run(connection, graph, edge, group) for edge, group in grouped(triggers))
+
+
+def grouped(triggers: Iterable[Trigger]) -> Iterator[tuple[Edge, list[tuple[Row, Row | None]]]]:
+    """Triggers in runs that may be done at once: one edge, one kind, no value that the run has moved already."""
+    runs: dict[int, tuple[Edge, list[tuple[Row, Row | None]], set[Row]]] = {}
+    deleting = True
+    for trigger in triggers:
+        run = runs.get(id(trigger.edge))
+        moved = run is not None and trigger.new is not None and trigger.old in run[2]
+        if runs and (moved or deleting != (trigger.new is None)):
+            yield from ((edge, pairs) for edge, pairs, _ in runs.values())
+            runs, run = {}, None
+        deleting = trigger.new is None
+        if run is None:
+            run = runs[id(trigger.edge)] = (trigger.edge, [], set())
+        run[1].append((trigger.old, trigger.new))
+        if trigger.new is not None:
+            run[2].update((trigger.old, trigger.new))
+    yield from ((edge, pairs) for edge, pairs, _ in runs.values())
+
+
+def _run(connection: PostgresConnection, graph: CascadeGraph, edge: Edge, pairs: list[tuple[Row, Row | None]]) -> int:
+    deleting = pairs[0][1] is None
+    action = edge.on_delete if deleting else edge.on_update
+    if action is Action.NONE or not pairs:
+        return 0
+    olds = [old for old, _ in pairs]
+    if deleting and action is Action.CASCADE:
+        return _delete(connection, graph, edge, olds)
+    blank: Row = (None,) * len(edge.match)
+    news = [blank if action is Action.SET_NULL or new is None else new for _, new in pairs]
+    return _update(connection, graph, edge, olds, news)
+
+
+def _delete(connection: PostgresConnection, graph: CascadeGraph, edge: Edge, olds: list[Row]) -> int:
+    wanted = [o for o in edge.onward if graph.edges[o.edge].on_delete is not Action.NONE]
+    returned = sorted({column for onward in wanted for column in onward.columns})
+    query = sql.SQL("DELETE FROM {} AS c USING {} AS v WHERE {}").format(
+        _table(edge.child), _given(edge, _OLD), _matching(edge)
+    )
+    if not returned:
+        return connection.execute(query, _arrays(olds)).rowcount
+    query += sql.SQL(" RETURNING {}").format(_texts(edge.child, returned))
+    rows = [_bytes(row) for row in connection.execute(query, _arrays(olds)).fetchall()]
+    count = len(rows)
+    for onward in wanted:
+        picked = {tuple(row[returned.index(column)] for column in onward.columns) for row in rows}
+        pairs: list[tuple[Row, Row | None]] = [(values, None) for values in picked if None not in values]
+        if pairs:
+            count += _run(connection, graph, graph.edges[onward.edge], pairs)
+    return count
+
+
+def _update(connection: PostgresConnection, graph: CascadeGraph, edge: Edge, olds: list[Row], news: list[Row]) -> int:
+    assigned = dict(edge.assign)
+    wanted = [
+        onward
+        for onward in edge.onward
+        if graph.edges[onward.edge].on_update is not Action.NONE and assigned.keys() & set(onward.columns)
+    ]
+    given = sql.SQL("(SELECT * FROM unnest({}) AS u({}))").format(
+        sql.SQL(", ").join([_typed_array(edge, index) for index in edge.match] * 2),
+        sql.SQL(", ").join([_value(_OLD, n) for n in range(len(edge.match))])
+        + sql.SQL(", ")
+        + sql.SQL(", ").join([_value(_NEW, n) for n in range(len(edge.match))]),
+    )
+    query = sql.SQL("UPDATE {} AS c SET {} FROM {} AS v WHERE {}").format(
+        _table(edge.child),
+        sql.SQL(", ").join(
+            sql.SQL("{} = v.{}").format(_name(edge.child, column), _value(_NEW, place)) for column, place in edge.assign
+        ),
+        given,
+        _matching(edge),
+    )
+    parameters = [*_arrays(olds), *_arrays(news)]
+    if not wanted:
+        return connection.execute(query, parameters).rowcount
+    returned: list[sql.Composable] = []
+    for onward in wanted:
+        for prefix in (_OLD, _NEW):
+            for column in onward.columns:
+                place = assigned.get(column)
+                value: sql.Composable = (
+                    sql.SQL("c.{}").format(_name(edge.child, column))
+                    if place is None
+                    else sql.SQL("v.{}").format(_value(prefix, place))
+                )
+                returned.append(sql.SQL("{}::text").format(value))
+    query += sql.SQL(" RETURNING {}").format(sql.SQL(", ").join(returned))
+    rows = [_bytes(row) for row in connection.execute(query, parameters).fetchall()]
+    count = len(rows)
+    start = 0
+    for onward in wanted:
+        width = len(onward.columns)
+        moved = {(row[start : start + width], row[start + width : start + 2 * width]) for row in rows}
+        start += 2 * width
+        pairs: list[tuple[Row, Row | None]] = [(old, new) for old, new in moved if old != new and None not in old]
+        if pairs:
+            count += _run(connection, graph, graph.edges[onward.edge], pairs)
+    return count
+
+
+def sweep(connection: PostgresConnection, edge: Edge, parent: TablePlan, columns: Sequence[int]) -> int:
+    """Remove (or set NULL) children of `edge` whose parent row is not in the store; gives their number.
+
+    Only for a store that is at one position with parent and child alike: there, InnoDB had no such row.
+    """
+    is_set = sql.SQL(" AND ").join(sql.SQL("c.{} IS NOT NULL").format(_name(edge.child, index)) for index in edge.match)
+    same = sql.SQL(" AND ").join(
+        sql.SQL("p.{} = c.{}").format(_name(parent, theirs), _name(edge.child, ours))
+        for theirs, ours in zip(columns, edge.match, strict=True)
+    )
+    orphaned = sql.SQL("{} AND NOT EXISTS (SELECT 1 FROM {} AS p WHERE {})").format(is_set, _table(parent), same)
+    if edge.on_delete is Action.SET_NULL:
+        blanks = sql.SQL(", ").join(sql.SQL("{} = NULL").format(_name(edge.child, column)) for column, _ in edge.assign)
+        query = sql.SQL("UPDATE {} AS c SET {} WHERE {}").format(_table(edge.child), blanks, orphaned)
+    else:
+        query = sql.SQL("DELETE FROM {} AS c WHERE {}").format(_table(edge.child), orphaned)
+    return connection.execute(query).rowcount
+
+
+def _table(plan: TablePlan) -> sql.Identifier:
+    return sql.Identifier(plan.target.schema, plan.target.name)
+
+
+def _name(plan: TablePlan, column: int) -> sql.Identifier:
+    return sql.Identifier(plan.columns[column].target.name)
+
+
+def _value(prefix: str, place: int) -> sql.Identifier:
+    return sql.Identifier(f"{prefix}{place}")
+
+
+def _typed_array(edge: Edge, column: int) -> sql.Composed:
+    # The type comes from the compiled plan, in PostgreSQL's own spelling; it is not an identifier that can be quoted.
+    return sql.SQL("CAST(%s AS {}[])").format(sql.SQL(edge.child.columns[column].target.type))
+
+
+def _given(edge: Edge, prefix: str) -> sql.Composed:
+    return sql.SQL("(SELECT DISTINCT * FROM unnest({}) AS u({}))").format(
+        sql.SQL(", ").join([_typed_array(edge, index) for index in edge.match]),
+        sql.SQL(", ").join([_value(prefix, place) for place in range(len(edge.match))]),
+    )
+
+
+def _matching(edge: Edge) -> sql.Composed:
+    return sql.SQL(" AND ").join(
+        sql.SQL("c.{} = v.{}").format(_name(edge.child, column), _value(_OLD, place))
+        for place, column in enumerate(edge.match)
+    )
+
+
+def _texts(plan: TablePlan, columns: Sequence[int]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.SQL("c.{}::text").format(_name(plan, column)) for column in columns)
+
+
+def _arrays(rows: list[Row]) -> list[list[str | None]]:
+    """Column-wise arrays of text, for unnest."""
+    return [
+        [field.decode() if isinstance(field, bytes) else None for field in column] for column in zip(*rows, strict=True)
+    ]
+
+
+def _bytes(row: Sequence[str | None]) -> Row:
+    return tuple(None if field is None else field.encode() for field in row)

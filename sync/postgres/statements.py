@@ -1,0 +1,167 @@
+"""SQL that writes one plan's target table: the only place where the apply path's statements are worded.
+
+Values are text forms whose type PostgreSQL infers from the column. A *mask* is the tuple of column indexes that a row
+has; a row without some columns (MINIMAL row images) gets a statement of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+
+from psycopg import sql
+
+from transforms.plan import TablePlan
+
+Mask = tuple[int, ...]
+
+FATE = sql.Identifier("#fate")
+"""Staging column that says what becomes of the row; the sign keeps it apart from column names of any sane table."""
+
+_NO_EQUALITY = frozenset({"json", "xml"})
+"""Types without an equality operator; they are compared as text."""
+
+
+class PlanStatements:
+    """Statements of one plan. `stage` is the name of its staging table in the session."""
+
+    def __init__(self, plan: TablePlan, stage: str) -> None:
+        self.plan = plan
+        self.table = sql.Identifier(plan.target.schema, plan.target.name)
+        self.stage = sql.Identifier("pg_temp", stage)
+        self._stage_name = sql.Identifier(stage)
+        self.names = tuple(sql.Identifier(column.target.name) for column in plan.columns)
+        self.every: Mask = tuple(range(len(plan.columns)))
+        self._masked: dict[tuple[str, Mask], sql.Composed] = {}
+
+    def _list(self, mask: Sequence[int], prefix: sql.Composable | None = None) -> sql.Composed:
+        names = [self.names[index] for index in mask]
+        if prefix is None:
+            return sql.SQL(", ").join(names)
+        return sql.SQL(", ").join(sql.SQL("{}.{}").format(prefix, name) for name in names)
+
+    def _conflict(self, mask: Mask) -> sql.Composed:
+        key = self._list(self.plan.key)
+        present = set(mask)
+        assignments = [
+            sql.SQL("{0} = excluded.{0}").format(name) if index in present else sql.SQL("{} = DEFAULT").format(name)
+            for index, name in enumerate(self.names)
+            if index not in self.plan.key
+        ]
+        if not assignments:
+            return sql.SQL(" ON CONFLICT ({}) DO NOTHING").format(key)
+        return sql.SQL(" ON CONFLICT ({}) DO UPDATE SET {}").format(key, sql.SQL(", ").join(assignments))
+
+    def upsert(self, mask: Mask) -> sql.Composed:
+        """INSERT of one row, ON CONFLICT of the key UPDATE; columns outside the mask get their default."""
+        found = self._masked.get(("upsert", mask))
+        if found is None:
+            found = sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE VALUES ({})").format(
+                self.table, self._list(mask), sql.SQL(", ").join([sql.Placeholder()] * len(mask))
+            )
+            if self.plan.key:
+                found += self._conflict(mask)
+            self._masked["upsert", mask] = found
+        return found
+
+    def patch(self, mask: Mask) -> sql.Composed:
+        """UPDATE of the columns in the mask (without the key's) by key: values first, then the key."""
+        found = self._masked.get(("patch", mask))
+        if found is None:
+            found = sql.SQL("UPDATE {} SET {} WHERE {}").format(
+                self.table,
+                sql.SQL(", ").join(sql.SQL("{} = %s").format(self.names[index]) for index in mask),
+                self._key_is_given,
+            )
+            self._masked["patch", mask] = found
+        return found
+
+    @cached_property
+    def _key_is_given(self) -> sql.Composed:
+        return sql.SQL(" AND ").join(sql.SQL("{} = %s").format(self.names[index]) for index in self.plan.key)
+
+    @cached_property
+    def delete(self) -> sql.Composed:
+        """DELETE of one row by key."""
+        return sql.SQL("DELETE FROM {} WHERE {}").format(self.table, self._key_is_given)
+
+    @cached_property
+    def fetch(self) -> sql.Composed:
+        """SELECT of one row by key, every column as text."""
+        columns = sql.SQL(", ").join(sql.SQL("{}::text").format(name) for name in self.names)
+        return sql.SQL("SELECT {} FROM {} WHERE {}").format(columns, self.table, self._key_is_given)
+
+    @cached_property
+    def create_stage(self) -> sql.Composed:
+        """The session's staging table: the target's columns with their types, and what becomes of the row."""
+        return sql.SQL(
+            "CREATE TEMPORARY TABLE {} ON COMMIT DELETE ROWS AS SELECT NULL::smallint AS {}, {} FROM {} WITH NO DATA"
+        ).format(self._stage_name, FATE, self._list(self.every), self.table)
+
+    @cached_property
+    def truncate_stage(self) -> sql.Composed:
+        """Empty the staging table within a transaction that has used it."""
+        return sql.SQL("TRUNCATE {}").format(self.stage)
+
+    @cached_property
+    def copy_stage(self) -> sql.Composed:
+        """COPY of whole rows with their fate into staging."""
+        return sql.SQL("COPY {} ({}, {}) FROM STDIN").format(self.stage, FATE, self._list(self.every))
+
+    @cached_property
+    def copy_stage_keys(self) -> sql.Composed:
+        """COPY of keys to delete into staging."""
+        return sql.SQL("COPY {} ({}, {}) FROM STDIN").format(self.stage, FATE, self._list(self.plan.key))
+
+    @cached_property
+    def copy_table(self) -> sql.Composed:
+        """COPY of whole rows straight into the target, for keyless tables."""
+        return sql.SQL("COPY {} ({}) FROM STDIN").format(self.table, self._list(self.every))
+
+    @cached_property
+    def delete_staged(self) -> sql.Composed:
+        """DELETE of every staged key that is deleted or moved."""
+        same = sql.SQL(" AND ").join(sql.SQL("t.{0} = s.{0}").format(self.names[index]) for index in self.plan.key)
+        return sql.SQL("DELETE FROM {} AS t USING {} AS s WHERE s.{} <= 1 AND {}").format(
+            self.table, self.stage, FATE, same
+        )
+
+    @cached_property
+    def upsert_staged(self) -> sql.Composed:
+        """INSERT of every staged row that is moved or upserted."""
+        return sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {} AS s WHERE s.{} >= 1").format(
+            self.table, self._list(self.every), self._list(self.every, sql.SQL("s")), self.stage, FATE
+        ) + self._conflict(self.every)
+
+    @cached_property
+    def _one_like(self) -> sql.Composed:
+        """ctid of one row that equals the given one in every column."""
+        parts = []
+        for column, name in zip(self.plan.columns, self.names, strict=True):
+            if column.target.type in _NO_EQUALITY:
+                kind = sql.SQL("json" if column.target.type == "json" else "xml")
+                parts.append(sql.SQL("{}::text IS NOT DISTINCT FROM %s::{}::text").format(name, kind))
+            else:
+                parts.append(sql.SQL("{} IS NOT DISTINCT FROM %s").format(name))
+        return sql.SQL("(SELECT ctid FROM {} WHERE {} LIMIT 1)").format(self.table, sql.SQL(" AND ").join(parts))
+
+    @cached_property
+    def delete_like(self) -> sql.Composed:
+        """Keyless: DELETE of one row that equals the given one."""
+        return sql.SQL("DELETE FROM {} WHERE ctid = {}").format(self.table, self._one_like)
+
+    @cached_property
+    def update_like(self) -> sql.Composed:
+        """Keyless: UPDATE of one row that equals the old one: new values first, then the old."""
+        return sql.SQL("UPDATE {} SET {} WHERE ctid = {}").format(
+            self.table, sql.SQL(", ").join(sql.SQL("{} = %s").format(name) for name in self.names), self._one_like
+        )
+
+
+@lru_cache(maxsize=4096)
+def stage_name(plan_id: str) -> str:
+    """Name of a plan's staging table: short and stable within a process."""
+    return f"crossfade_stage_{_numbers.setdefault(plan_id, len(_numbers))}"
+
+
+_numbers: dict[str, int] = {}
