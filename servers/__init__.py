@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from servers.errors import ServerFailed, ServerUnavailable
 from servers.flavour import FLAVOURS, Engine, Flavour, flavour_named
-from servers.provision import provision
+from servers.provisioning import provision
 from servers.running import RunningServer, start_server
 
 __all__ = [

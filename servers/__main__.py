@@ -12,7 +12,7 @@ from model.errors import CrossfadeError, ExitCode, UsageError
 from servers.errors import ServerUnavailable
 from servers.flavour import FLAVOURS, flavour_named
 from servers.installation import Installation
-from servers.provision import provision
+from servers.provisioning import provision
 from servers.running import start_server
 
 

@@ -52,7 +52,7 @@ class ContainerServer:
             self._container.get_wrapped_container().start()
         deadline = time.monotonic() + _START_SECONDS
         pause = threading.Event()
-        while not self._driver.answers(self.port, self.password):
+        while not self._driver.answers(self.port, self.password, None):
             if time.monotonic() > deadline:
                 said = self._container.get_wrapped_container().logs(tail=25).decode(errors="replace")
                 self.remove()

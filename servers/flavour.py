@@ -1,6 +1,6 @@
 """The server flavours that crossfade is developed and tested against, by name.
 
-A flavour says what a server is (engine and version series), not where it comes from: that is `servers.provision`.
+A flavour says what a server is (engine and version series), not where it comes from: that is `servers.provisioning`.
 """
 
 from __future__ import annotations

@@ -122,15 +122,21 @@ def configure(installation: Installation, data: Path, port: int, options: Option
     return [str(installation.program), f"--defaults-file={path}"]
 
 
-def answers(port: int, password: str) -> bool:
-    """Whether the server lets root in."""
+def answers(port: int, password: str, data: Path | None) -> bool:
+    """Whether a server lets root in and, unless `data` is None, works on that folder.
+
+    Servers copied from one template share a password, so another one that took our port would let us in too.
+    """
     try:
-        pymysql.connect(host=LOOPBACK, port=port, user=USER, password=password, connect_timeout=5).close()
-    except pymysql.err.OperationalError as error:
-        if error.args[0] == 1045:
-            raise ServerFailed("The server refuses our password", port=port) from error
+        with pymysql.connect(
+            host=LOOPBACK, port=port, user=USER, password=password, connect_timeout=5, read_timeout=5
+        ) as connection:
+            cursor = connection.cursor()
+            cursor.execute("SELECT @@datadir")
+            (folder,) = cursor.fetchall()[0]
+    except pymysql.err.OperationalError:
         return False
-    return True
+    return data is None or Path(folder) == data
 
 
 def _folders(installation: Installation, data: Path) -> dict[str, Value]:

@@ -96,14 +96,16 @@ def configure(installation: Installation, data: Path, port: int, options: Option
     return [str(installation.program), "-D", str(data)]
 
 
-def answers(port: int, password: str) -> bool:
-    """Whether the server lets the superuser in."""
+def answers(port: int, password: str, data: Path | None) -> bool:
+    """Whether a server lets the superuser in and, unless `data` is None, works on that folder.
+
+    Servers copied from one template share a password, so another one that took our port would let us in too.
+    """
     try:
-        psycopg.connect(
+        with psycopg.connect(
             host=LOOPBACK, port=port, user=USER, password=password, dbname="postgres", connect_timeout=5
-        ).close()
-    except psycopg.OperationalError as error:
-        if "password authentication failed" in str(error):
-            raise ServerFailed("The server refuses our password", port=port) from None
+        ) as connection:
+            row = connection.execute("SHOW data_directory").fetchone()
+    except psycopg.OperationalError:
         return False
-    return True
+    return row is not None and (data is None or Path(row[0]) == data)

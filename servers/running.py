@@ -28,7 +28,7 @@ from servers.installation import ContainerImage, Installation
 from servers.options import Options
 from servers.ports import LOOPBACK, free_port
 from servers.process import ServerProcess
-from servers.provision import provision
+from servers.provisioning import provision
 from servers.routes import Say
 
 _START_SECONDS = 120.0
@@ -168,7 +168,7 @@ class LocalServer:
         )
         deadline = time.monotonic() + _START_SECONDS
         pause = threading.Event()
-        while not self._driver.answers(self.passport.port, self.passport.password) or not self._process.is_running:
+        while not self._driver.answers(self.passport.port, self.passport.password, self._data):
             if not self._process.is_running:
                 raise self._failure("stopped while starting", log, seen)
             if time.monotonic() > deadline:
@@ -233,7 +233,7 @@ def start_server(
         owned = _temporary_folder(account)
         data = owned / "data"
     else:
-        data = data_dir.absolute()
+        data = data_dir.resolve()
         if not account.can_reach(data):
             raise UsageError(
                 f"The servers' account {account.name} cannot reach the data folder",
@@ -260,7 +260,7 @@ def start_server(
 
 
 def _temporary_folder(account: Account) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="crossfade-server-"))
+    folder = Path(tempfile.mkdtemp(prefix="crossfade-server-")).resolve()
     if not account.can_reach(folder / "data"):
         folder.rmdir()
         folder = Path(tempfile.mkdtemp(prefix="crossfade-server-", dir="/tmp"))

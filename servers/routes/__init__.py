@@ -1,4 +1,4 @@
-"""The ways to come by a server's programs, one module each; `servers.provision` says which are tried in what order."""
+"""The ways to come by a server's programs, one module each; `servers.provisioning` has their order."""
 
 from __future__ import annotations
 

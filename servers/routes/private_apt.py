@@ -8,6 +8,7 @@ of the machine but its kernel.
 
 from __future__ import annotations
 
+import platform
 import re
 import shlex
 import shutil
@@ -23,6 +24,7 @@ from servers.installation import Installation, inspect
 from servers.routes import Say
 
 _SOURCES = Path("/etc/apt")
+_MOVING_SUITES = ("oldstable", "stable", "testing", "unstable", "sid")
 _FOLDERS = ("etc/sources", "etc/preferences", "lists/partial", "cache/archives/partial")
 
 
@@ -51,7 +53,6 @@ class PrivateApt:
             _wrap_programs(folder, _program_folders(flavour, folder))
             inspect(flavour, _home(flavour, folder), self.title)
 
-        # The loader's wrappers hold absolute paths only by way of their own place, so renaming the entry is safe.
         root = cache.entry(f"{flavour}-{self.suite or 'own'}", fill)
         return inspect(flavour, _home(flavour, root), self.title)
 
@@ -85,13 +86,13 @@ Debug::NoLocking "true";
         )
         # APT_CONFIG is read before the machine's own files and would lose to them; a -c file is read last.
         options = ["-q", "-c", str(base / "apt.conf")]
-        run(["apt-get", *options, "update"])
+        run(["apt-get", *options, "update"], tries=2)
         policy = run(["apt-cache", *options, "policy", self.package])
         candidate = re.search(r"Candidate: (?:\d+:)?(\d[\d.]*)", policy)
         if candidate is None or not flavour.takes(candidate[1].rstrip(".")):
             offered = f"version {candidate[1]} of" if candidate else "no"
             raise RouteFailed(f"{self.suite or 'the distribution'} has {offered} {self.package}")
-        run(["apt-get", *options, "install", "-y", "--download-only", self.package])
+        run(["apt-get", *options, "install", "-y", "--download-only", self.package], tries=2)
 
 
 def _home(flavour: Flavour, root: Path) -> Path:
@@ -104,7 +105,10 @@ def _program_folders(flavour: Flavour, root: Path) -> list[Path]:
 
 
 def _wrap_programs(root: Path, folders: Iterable[Path]) -> None:
-    """Put a script in the place of every program that runs it through the unpacked loader with its libraries."""
+    """Put a script in the place of every program that runs it through the unpacked loader with its libraries.
+
+    The script finds everything from its own place, for the folder is renamed when it is complete.
+    """
     loaders = sorted(root.glob("usr/lib/*/ld-linux*.so.*")) or sorted(root.glob("lib/*/ld-linux*.so.*"))
     if not loaders:
         raise RouteFailed("the packages hold no loader")
@@ -129,21 +133,21 @@ def _wrap_programs(root: Path, folders: Iterable[Path]) -> None:
 
 def _sources_for(suite: str | None) -> Iterator[str]:
     """The machine's distribution sources in deb822 form, with their suites replaced by `suite` if one is given."""
+    own = {platform.freedesktop_os_release().get("VERSION_CODENAME", ""), *_MOVING_SUITES}
     seen: set[str] = set()
     for stanza in (*_deb822_stanzas(), *_one_line_stanzas()):
         fields = {name.lower(): value for name, value in stanza.items()}
         if "deb" not in fields.get("types", "deb").split() or fields.get("enabled", "yes").lower() == "no":
             continue
-        suites = fields.get("suites", "").split()
-        uris = fields.get("uris", "")
-        # A third party's archive has no suite of the distribution, and the security archive has none to replace.
-        if "main" not in fields.get("components", "").split() or not suites:
+        # Suites of third parties go by other names; the security archive and the like have nothing to replace.
+        suites = [name for name in fields.get("suites", "").split() if name.partition("-")[0] in own]
+        if suite is not None:
+            suites = [suite] if own.intersection(suites) else []
+        components = [name for name in fields.get("components", "").split() if name in ("main", "universe")]
+        if not suites or not components:
             continue
-        if suite is not None and any("-security" in name for name in suites):
-            continue
-        components = "main universe" if "universe" in fields["components"].split() else "main"
-        wanted = suite or " ".join(suites)
-        text = f"Types: deb\nURIs: {uris}\nSuites: {wanted}\nComponents: {components}\n"
+        text = f"Types: deb\nURIs: {fields.get('uris', '')}\n"
+        text += f"Suites: {' '.join(suites)}\nComponents: {' '.join(components)}\n"
         if signed := fields.get("signed-by"):
             text += f"Signed-By: {signed}\n"
         if text not in seen:

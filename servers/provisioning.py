@@ -86,7 +86,7 @@ def _first_open(flavour: Flavour, routes: tuple[Route, ...], say: Say) -> Instal
     for route in routes:
         try:
             _found[key] = route.fetch(flavour, say)
-        except RouteFailed as failure:
+        except (RouteFailed, OSError) as failure:
             closed.append(f"{route.title}: {failure}")
         else:
             return _found[key]
