@@ -118,6 +118,11 @@ class RelayWriter:
         return self._tail
 
     @property
+    def last_seq(self) -> int:
+        """Number of the last complete transaction, synced or not; 0 for an empty relay."""
+        return self._last.seq if self._last else 0
+
+    @property
     def source(self) -> str:
         """Identity of the server that the stream came from, "" before `begin`."""
         return self._segments[-1].state.source if self._segments else ""

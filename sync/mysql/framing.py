@@ -1,0 +1,109 @@
+"""Cuts the byte stream of an authenticated connection into MySQL packets, reading as much at once as there is.
+
+Owns nothing but its buffer; packets longer than 16 MB come as their wire pieces, so that no event need be whole in
+memory. It does not know what is in a packet.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import threading
+import time
+from typing import Final
+
+from model.errors import ConnectionLost
+
+_RECEIVE_BYTES: Final = 1 << 20
+_POLL_S: Final = 0.2
+FULL_PACKET: Final = 0xFFFFFF
+"""A packet of this length goes on in the next one."""
+
+
+class PacketStream:
+    """Packets of a socket. Gives up when nothing was heard for `silence_s` seconds."""
+
+    def __init__(self, sock: socket.socket, silence_s: float, stop: threading.Event) -> None:
+        self._socket = sock
+        self._silence_s = silence_s
+        self._stop = stop
+        self._tls = sock if isinstance(sock, ssl.SSLSocket) else None
+        self._poll = select.poll()
+        self._poll.register(sock.fileno(), select.POLLIN)
+        self._buffer = bytearray(_RECEIVE_BYTES)
+        self._start = 0
+        self._end = 0
+        self._heard = time.monotonic()
+        self.received_bytes = 0
+        sock.settimeout(silence_s)
+
+    def ready(self) -> bool:
+        """Whether a whole packet is buffered or the socket has more to read at once."""
+        have = self._end - self._start
+        if have >= 4 and have >= 4 + self._length():
+            return True
+        return bool((self._tls is not None and self._tls.pending()) or self._poll.poll(0))
+
+    def next_packet(self) -> bytes | None:
+        """The payload of the next wire packet (≤ 16 MB); None when `stop` was set. Raises ConnectionLost."""
+        if not self._fill(4):
+            return None
+        length = self._length()
+        self._start += 4
+        if length <= self._end - self._start:
+            packet = bytes(memoryview(self._buffer)[self._start : self._start + length])
+            self._start += length
+            return packet
+        return self._large(length)
+
+    def _length(self) -> int:
+        buffer, start = self._buffer, self._start
+        return buffer[start] | buffer[start + 1] << 8 | buffer[start + 2] << 16
+
+    def _fill(self, wanted: int) -> bool:
+        """Have at least `wanted` bytes in the buffer; False when `stop` was set."""
+        while self._end - self._start < wanted:
+            if self._start:
+                left = self._end - self._start
+                self._buffer[:left] = self._buffer[self._start : self._end]
+                self._start, self._end = 0, left
+            count = self._receive(memoryview(self._buffer)[self._end :])
+            if count is None:
+                return False
+            self._end += count
+        return True
+
+    def _large(self, length: int) -> bytes | None:
+        """A packet that is not wholly in the buffer is received into its own."""
+        packet = bytearray(length)
+        have = self._end - self._start
+        packet[:have] = memoryview(self._buffer)[self._start : self._end]
+        self._start = self._end = 0
+        view = memoryview(packet)
+        while have < length:
+            count = self._receive(view[have:])
+            if count is None:
+                return None
+            have += count
+        view.release()
+        return bytes(packet)
+
+    def _receive(self, into: memoryview) -> int | None:
+        """Bytes received, at least one; None when `stop` was set. Raises ConnectionLost at the end or in silence."""
+        while not (self._tls is not None and self._tls.pending()) and not self._poll.poll(_POLL_S * 1000):
+            if self._stop.is_set():
+                return None
+            if time.monotonic() - self._heard > self._silence_s:
+                raise ConnectionLost(f"the source was silent for {self._silence_s:g} s, not even a heartbeat came")
+        try:
+            count = self._socket.recv_into(into)
+        except TimeoutError:
+            raise ConnectionLost(f"the source was silent for {self._silence_s:g} s in the middle of a record") from None
+        except (OSError, ValueError) as error:
+            raise ConnectionLost(f"connection to the source was lost: {error}") from error
+        if count == 0:
+            raise ConnectionLost("the source closed the connection")
+        self._heard = time.monotonic()
+        self.received_bytes += count
+        return count

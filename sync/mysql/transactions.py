@@ -1,0 +1,110 @@
+"""Where source transactions begin and end in the stream of events: a small state machine over headers and bodies.
+
+Knows nothing of rows, sockets or the relay. Statements are looked at only as far as they open or close a group.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Final
+
+from model.errors import UnknownEvent
+from sync.mysql.events import EventHeader, EventType, GtidEvent, parse_gtid, parse_query
+from sync.mysql.payload import expand_mariadb
+
+GTID_EVENTS: Final = frozenset(
+    {EventType.GTID, EventType.ANONYMOUS_GTID, EventType.GTID_TAGGED, EventType.MARIADB_GTID}
+)
+_DUMMY: Final = re.compile(r"# Dummy ev(?:ent replacing event type (\d+))?")
+_HARMLESS_DUMMIES: Final = frozenset({EventType.MARIADB_ANNOTATE_ROWS, EventType.MARIADB_BINLOG_CHECKPOINT})
+_ROLLBACK: Final = re.compile(r"ROLLBACK(\s+WORK)?\s*;?\s*$", re.IGNORECASE)
+_COMMIT: Final = re.compile(r"COMMIT(\s+WORK)?\s*;?\s*$", re.IGNORECASE)
+_BEGIN: Final = re.compile(r"(BEGIN(\s+WORK)?|START\s+TRANSACTION)\s*;?\s*$", re.IGNORECASE)
+_XA: Final = re.compile(r"XA\s+(\w+)", re.IGNORECASE)
+_SAVEPOINT: Final = re.compile(r"(SAVEPOINT|RELEASE\s+SAVEPOINT|ROLLBACK\s+(WORK\s+)?TO)\b", re.IGNORECASE)
+
+
+class Boundary(StrEnum):
+    """What an event is to the transaction it stands in."""
+
+    INSIDE = "inside"
+    """It belongs to the open transaction (and may have opened it)."""
+    END = "end"
+    """It is the last event of its transaction."""
+    NEXT = "next"
+    """The transaction before it ended without saying so; it opens the next one."""
+    DUMMY = "dummy"
+    """MariaDB put it in the place of an event that carries no data."""
+
+
+class TransactionTracker:
+    """Follows one stream; `reset` at every reconnect."""
+
+    def __init__(self) -> None:
+        self.gtid: GtidEvent | None = None
+        self.open = False
+        self.rolled_back = False
+        self._grouped = False
+        self._events = 0
+
+    def reset(self) -> None:
+        """Forget the open transaction."""
+        self.gtid = None
+        self.open = self.rolled_back = self._grouped = False
+        self._events = 0
+
+    def feed(self, header: EventHeader, body: bytes) -> Boundary:
+        """Judge a transactional event; after END the caller reads `gtid` and `rolled_back`, then calls `reset`."""
+        kind = header.type
+        if kind in GTID_EVENTS:
+            implicit = self.open and self._events > 1
+            following = parse_gtid(kind, header.server_id, body)
+            if implicit:
+                return Boundary.NEXT
+            self._start(following)
+            return Boundary.INSIDE
+        self.open = True
+        self._events += 1
+        if kind in (EventType.XID, EventType.XA_PREPARE, EventType.TRANSACTION_PAYLOAD):
+            return Boundary.END
+        if kind == EventType.QUERY:
+            return self._query(parse_query(body).text)
+        if kind == EventType.MARIADB_QUERY_COMPRESSED:
+            return self._query(parse_query(expand_mariadb(header, body)[1]).text)
+        if kind == EventType.EXECUTE_LOAD_QUERY and not self._grouped:
+            return Boundary.END
+        return Boundary.INSIDE
+
+    def _start(self, gtid: GtidEvent) -> None:
+        self.reset()
+        self.gtid = gtid
+        self.open = True
+        self._events = 1
+        # MariaDB writes no BEGIN: a group that is not standalone is open from its GTID on.
+        self._grouped = gtid.standalone is False
+
+    def _query(self, text: str) -> Boundary:
+        head = text[:200].lstrip()
+        if _COMMIT.match(head):
+            return Boundary.END
+        if _ROLLBACK.match(head):
+            self.rolled_back = True
+            return Boundary.END
+        if _BEGIN.match(head):
+            self._grouped = True
+            return Boundary.INSIDE
+        if verb := _XA.match(head):
+            if verb[1].upper() in ("COMMIT", "ROLLBACK"):
+                return Boundary.END
+            self._grouped = True
+            return Boundary.INSIDE
+        if dummy := _DUMMY.match(head):
+            if dummy[1] is None or int(dummy[1]) in _HARMLESS_DUMMIES:
+                self._events -= 1
+                self.open = self.gtid is not None or self._events > 0
+                return Boundary.DUMMY
+            raise UnknownEvent("the source replaced an event that it thinks crossfade cannot read", event_type=dummy[1])
+        if self._grouped or _SAVEPOINT.match(head):
+            return Boundary.INSIDE
+        return Boundary.END
