@@ -48,8 +48,10 @@ def run(
         table.add_column(heading, overflow="fold")
     for finding in findings:
         level = str(finding.level)
-        if level == "OK" and not show_all and any(
-            other.check == finding.check and other.level != "OK" for other in findings
+        if (
+            level == "OK"
+            and not show_all
+            and any(other.check == finding.check and other.level != "OK" for other in findings)
         ):
             continue
         text = finding.message + (f"\n→ {finding.fix}" if finding.fix and level != "OK" else "")

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from sync.starter import write_starter
+from transforms.describe import describe
 
 from config.load import load_settings, redacted
 from config.schema import json_schema
 from console.output import Invocation
 from daemon.planning import read_plan
 from model.errors import UsageError
-from sync.starter import write_starter
-from transforms.describe import describe
 
 config_app = typer.Typer(help="Check and understand the configuration.", no_args_is_help=True)
 
@@ -26,7 +26,9 @@ def register(app: typer.Typer) -> None:
 
 def init(
     context: typer.Context,
-    source: Annotated[str, typer.Option(metavar="URL", help="mysql://USER:PASSWORD@HOST:PORT/DATABASE (or mariadb://…)")],
+    source: Annotated[
+        str, typer.Option(metavar="URL", help="mysql://USER:PASSWORD@HOST:PORT/DATABASE (or mariadb://…)")
+    ],
     store: Annotated[
         list[str], typer.Option(metavar="[NAME=]DSN", help="postgresql://… of a store; repeat for several stores.")
     ],
@@ -93,9 +95,7 @@ def explain(
     planned = read_plan(load_settings(invocation.config))
     plans = [plan for plan in planned.plan.plans if table in (plan.source.id.name, str(plan.source.id))]
     reasons = [
-        f"{name}: skipped, {reason}"
-        for name, reason in planned.plan.skipped.items()
-        if table in (name.name, str(name))
+        f"{name}: skipped, {reason}" for name, reason in planned.plan.skipped.items() if table in (name.name, str(name))
     ]
     if not plans and not reasons:
         known = ", ".join(sorted({str(plan.source.id) for plan in planned.plan.plans}))

@@ -6,6 +6,7 @@ import time
 from typing import Annotated
 
 import typer
+from daemon.supervisor import Supervisor, Until
 
 from config.load import load_settings
 from config.logging import set_up_logging
@@ -13,7 +14,6 @@ from console.live import observer_for
 from console.output import Invocation
 from daemon.client import ask, look
 from daemon.lifecycle import Stop, signals_stop
-from daemon.supervisor import Supervisor, Until
 from model.errors import ExitCode, TimedOut
 
 

@@ -102,7 +102,5 @@ def _tables(document: Mapping[str, Any]) -> Table:
     for heading in (" TABLE", "STORE", "PHASE", "ROWS COPIED", "REASON"):
         table.add_column(heading, justify="right" if heading == "ROWS COPIED" else "left")
     for row in document.get("tables", ()):
-        table.add_row(
-            " " + row["plan"], row["store"], row["phase"], f"{row['rows_copied']:,}", row["reason"] or ""
-        )
+        table.add_row(" " + row["plan"], row["store"], row["phase"], f"{row['rows_copied']:,}", row["reason"] or "")
     return table

@@ -6,6 +6,9 @@ from contextlib import ExitStack, closing
 from typing import Annotated
 
 import typer
+from sync.postgres.drift import Difference, differences
+from sync.postgres.schema_apply import apply_schema
+from transforms.ddl import DdlPhase, ddl_of
 
 from config.load import load_settings
 from config.settings import Settings
@@ -13,9 +16,6 @@ from console.output import Invocation
 from daemon.planning import read_plan
 from model.errors import ExitCode
 from stores.postgres import connect_store
-from sync.postgres.drift import Difference, differences
-from sync.postgres.schema_apply import apply_schema
-from transforms.ddl import DdlPhase, ddl_of
 from transforms.plan import MigrationPlan
 
 schema_app = typer.Typer(help="The stores' tables.", no_args_is_help=True)

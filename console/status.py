@@ -6,12 +6,12 @@ import re
 from typing import Annotated
 
 import typer
+from daemon.snapshot import current_status
 
 from config.load import load_settings
 from console.output import Invocation
 from console.render import status_text
 from daemon.lifecycle import Stop
-from daemon.snapshot import current_status
 from model.errors import ExitCode, TimedOut, UsageError
 
 
@@ -64,5 +64,7 @@ def _limits(text: str | None) -> dict[str, float]:
         elif match:
             limits["lag"] = float(match[2])
         elif part.strip():
-            raise UsageError(f"--fail-on does not know {part.strip()!r}", hint="Use lag>30s, error, or both with a comma.")
+            raise UsageError(
+                f"--fail-on does not know {part.strip()!r}", hint="Use lag>30s, error, or both with a comma."
+            )
     return limits

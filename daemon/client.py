@@ -72,7 +72,10 @@ def ask(
     if not look(settings).alive:
         raise NoDaemon(f"no daemon runs {settings.name}")
     pause = threading.Event()
-    with closing(connect_store(settings.control_dsn, application="crossfade cli")) as connection, translated("control store"):
+    with (
+        closing(connect_store(settings.control_dsn, application="crossfade cli")) as connection,
+        translated("control store"),
+    ):
         identifier = commands.send(connection, settings.name, verb, args or {}, actor())
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from config.settings import Settings
 from model.errors import Refused
+from model.position import Position
 from model.tables import TableDef, TableId
-from stores.mysql import ServerInfo, connect_source, probe
+from stores.mysql import ServerInfo, binlog_end, connect_source, probe
 from sync.mysql.catalog import read_catalog
 from transforms.compile import compile_plan
 from transforms.plan import MigrationPlan
@@ -22,6 +23,17 @@ class Planned:
     info: ServerInfo
     tables: Mapping[TableId, TableDef]
     plan: MigrationPlan
+
+
+def compile_for(settings: Settings, tables: Mapping[TableId, TableDef], info: ServerInfo) -> MigrationPlan:
+    """Compile the plan for these definitions. Raises ConfigError."""
+    return compile_plan(settings, tables, info.flavour)
+
+
+def read_position(settings: Settings) -> Position:
+    """The end of the source's binlog now, by coordinate. Raises Refused when the source writes none."""
+    with closing(connect_source(settings.source)) as connection:
+        return binlog_end(connection, probe(connection))
 
 
 def read_plan(settings: Settings) -> Planned:
@@ -37,7 +49,7 @@ def read_plan(settings: Settings) -> Planned:
                 hint=f"Set source.engine to {info.flavour.value}.",
             )
         tables = read_catalog(connection, info, settings.source.databases)
-    plan = compile_plan(settings, tables, info.flavour)
+    plan = compile_for(settings, tables, info)
     if not plan.plans:
         raise Refused(
             f"no table to migrate in {', '.join(settings.source.databases)}",

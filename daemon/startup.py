@@ -1,0 +1,206 @@
+"""What has to be true before anything runs: positions, plans from the schema history, our tables, the fence.
+
+Everything that can be refused is refused here, before the source or a store is changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+
+import structlog
+from sync.postgres.drift import differences
+
+from config.settings import Settings
+from daemon.planning import Planned, compile_for, read_plan, read_position
+from model.errors import ConfigError, ExitCode, Refused, SchemaDrift
+from model.position import Position
+from model.tables import TableDef, TableId
+from stores.control import checkpoints, schema_history, streams, table_states
+from stores.control.checkpoints import Checkpoint
+from stores.control.migrations import prepare_store
+from stores.control.schema_history import SchemaHistory, SchemaVersion
+from stores.control.table_states import TableState
+from stores.errors import translated
+from stores.mysql import ServerInfo
+from stores.postgres import PostgresConnection, connect_store
+from sync.assess import assess
+from sync.postgres.copy import empty_target
+from transforms.plan import MigrationPlan, TablePlan
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStart:
+    """One store at the start of the daemon."""
+
+    name: str
+    checkpoint: Checkpoint
+    history: SchemaHistory
+    plans: tuple[TablePlan, ...]
+    states: Mapping[str, TableState]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Everything that the parts are built from."""
+
+    info: ServerInfo
+    plan: MigrationPlan
+    tables: Mapping[TableId, TableDef]
+    stores: tuple[StoreStart, ...]
+    first: bool
+    """Whether the stream begins now."""
+
+    @property
+    def lowest(self) -> Checkpoint:
+        """The store that is furthest behind: where a lost relay is rebuilt from."""
+        return min((store.checkpoint for store in self.stores), key=lambda checkpoint: checkpoint.seq)
+
+
+def replica_id(settings: Settings) -> int:
+    """Our server id as a replica: as configured, else derived from the migration's name (2^31 and above)."""
+    if settings.source.server_id is not None:
+        return settings.source.server_id
+    digest = hashlib.sha256(f"crossfade:{settings.name}".encode()).digest()
+    return (1 << 31) | int.from_bytes(digest[:4], "big") >> 1
+
+
+def prepare(settings: Settings, *, assess_first: bool) -> Start:
+    """Check source and stores, read or begin the stream's state, take the fence of every store.
+
+    Raises Refused, SchemaDrift, ConfigError, Unreachable or AccessDenied; nothing is changed then.
+    """
+    with ExitStack() as stack:
+        connections = {
+            name: stack.enter_context(closing(connect_store(store.dsn, application="crossfade start")))
+            for name, store in settings.stores.items()
+        }
+        known = {name: _read(connection, settings.name) for name, connection in connections.items()}
+        began = {name: state for name, state in known.items() if state is not None}
+        if assess_first and not began:
+            _refuse_blocked(settings)
+        position = read_position(settings)
+        planned = read_plan(settings)
+        if began:
+            planned = _from_history(settings, planned, next(iter(began.values())))
+        _require_tables(planned.plan, connections)
+        lowest = min((state[0] for state in began.values()), key=lambda checkpoint: checkpoint.seq, default=None)
+        stores = tuple(
+            _begin(settings, name, connection, planned, position, lowest) for name, connection in connections.items()
+        )
+    return Start(planned.info, planned.plan, planned.tables, stores, first=not began)
+
+
+def erase(settings: Settings, confirmation: str | None) -> None:
+    """Forget the stream and empty the target tables, for a copy from nothing. Needs the migration's name typed.
+
+    Raises ConfirmationNeeded.
+    """
+    if confirmation != settings.name:
+        raise ConfirmationNeeded(
+            "--fresh empties the target tables and copies everything anew",
+            hint=f"If you mean it: crossfade start --fresh --confirm {settings.name}",
+        )
+    planned = read_plan(settings)
+    for name, store in settings.stores.items():
+        with (
+            closing(connect_store(store.dsn, application="crossfade start")) as connection,
+            translated(f"store {name}"),
+        ):
+            with connection.transaction():
+                if _read(connection, settings.name) is not None:
+                    streams.forget(connection, settings.name)
+                for plan in planned.plan.of_store(name):
+                    empty_target(connection, plan)
+    if settings.relay.directory.is_dir():
+        shutil.rmtree(settings.relay.directory)
+    log.warning("stream.erased", migration=settings.name)
+
+
+class ConfirmationNeeded(Refused):
+    """The migration's name has to be typed."""
+
+    exit_code = ExitCode.CONFIRM
+
+
+def _refuse_blocked(settings: Settings) -> None:
+    blocking = [finding for finding in assess(settings).findings if str(finding.level) == "BLOCK"]
+    if blocking:
+        first = blocking[0]
+        more = f" (and {len(blocking) - 1} more)" if len(blocking) > 1 else ""
+        raise Refused(
+            f"{first.check}: {first.subject}: {first.message}{more}",
+            hint=(f"{first.fix}; then see everything with: crossfade assess" if first.fix else "crossfade assess"),
+        )
+
+
+def _read(connection: PostgresConnection, stream: str) -> tuple[Checkpoint, SchemaHistory] | None:
+    with translated("store"):
+        row = connection.execute("SELECT to_regclass('crossfade.checkpoint') IS NOT NULL").fetchone()
+        if not row or not row[0]:
+            return None
+        prepare_store(connection)
+        checkpoint = checkpoints.read(connection, stream)
+        return (checkpoint, schema_history.load(connection, stream)) if checkpoint else None
+
+
+def _from_history(settings: Settings, planned: Planned, state: tuple[Checkpoint, SchemaHistory]) -> Planned:
+    """The plan by the definitions that hold at the checkpoint; today's catalogue only for tables not known yet."""
+    checkpoint, history = state
+    tables = dict(planned.tables)
+    for table in history.tables():
+        definition = history.at(table, checkpoint.seq + 1)
+        if definition is not None:
+            tables[table] = definition
+    return Planned(planned.info, tables, compile_for(settings, tables, planned.info))
+
+
+def _require_tables(plan: MigrationPlan, connections: Mapping[str, PostgresConnection]) -> None:
+    for name, connection in connections.items():
+        found = differences(connection, [item.target for item in plan.of_store(name)])
+        hard = [item for item in found if item.blocks]
+        if hard:
+            missing = all(item.missing_table for item in hard)
+            more = f" (and {len(hard) - 1} more)" if len(hard) > 1 else ""
+            raise SchemaDrift(
+                f"store {name}: {hard[0]}{more}",
+                hint="crossfade schema apply" if missing else "See: crossfade schema plan --diff",
+            )
+
+
+def _begin(
+    settings: Settings,
+    name: str,
+    connection: PostgresConnection,
+    planned: Planned,
+    position: Position,
+    lowest: Checkpoint | None,
+) -> StoreStart:
+    stream = settings.name
+    plans = planned.plan.of_store(name)
+    with translated(f"store {name}"):
+        prepare_store(connection)
+        with connection.transaction():
+            checkpoint = checkpoints.read(connection, stream)
+            if checkpoint is None:
+                # A store that joins later begins where the slowest of the others is.
+                start, seq = (lowest.position, lowest.seq) if lowest else (position, 0)
+                checkpoint = checkpoints.create(connection, stream, start, seq)
+            history = schema_history.load(connection, stream)
+            new = [
+                SchemaVersion(table.id, checkpoint.seq + 1, table)
+                for table in planned.tables.values()
+                if table.kind in ("table", "versioned") and history.at(table.id, checkpoint.seq + 1) is None
+            ]
+            schema_history.append(connection, stream, new)
+            states = table_states.ensure(connection, stream, [plan.id for plan in plans])
+        fence = checkpoints.take_over(connection, stream)
+        again = checkpoints.read(connection, stream)
+        if again is None or again.fence != fence:
+            raise ConfigError(f"store {name} lost its checkpoint while starting", hint="Start again: crossfade start")
+        return StoreStart(name, again, schema_history.load(connection, stream), plans, states)
