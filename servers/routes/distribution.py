@@ -20,7 +20,7 @@ from servers.routes.on_machine import OnMachine
 
 _POLICY = "/usr/sbin/policy-rc.d"
 _NO_CLUSTER = "/etc/postgresql-common/createcluster.d/crossfade.conf"
-_APT = ("apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", "-o", "APT::Update::Error-Mode=any")
+_APT = ("apt-get", "-q", "-o", "DPkg::Lock::Timeout=300")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,13 @@ class FromDistribution:
             if not self._offers(flavour):
                 raise RouteFailed(f"the distribution has no {self.package} of version {flavour.series}")
             say(f"{flavour}: installing {self.package} from the distribution")
+            install = [*root, *_APT, "install", "-y", "--no-install-recommends", self.package]
             with _no_services(root):
-                run([*root, *_APT, "install", "-y", "--no-install-recommends", self.package], tries=2)
+                try:
+                    run(install)
+                except RouteFailed:  # old lists name files that the archive no longer has
+                    run([*root, *_APT, "update"], tries=2)
+                    run(install)
         found = OnMachine(title=self.title)
         return found.fetch(flavour, say)
 

@@ -44,9 +44,13 @@ def test_simultaneous_fills_happen_one_at_a_time() -> None:
     meeting = threading.Barrier(4, timeout=30)
     fills = []
 
+    def fill(folder: Path) -> None:
+        threading.Event().wait(0.2)  # long enough for the others to come by
+        fills.append(folder)
+
     def work() -> None:
         meeting.wait()
-        cache.entry("thing", lambda folder: fills.append(folder))
+        cache.entry("thing", fill)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:

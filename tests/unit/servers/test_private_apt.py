@@ -36,7 +36,7 @@ Suites: bookworm
 Components: main
 """
 THIRD_PARTY = "deb [signed-by=/etc/apt/k.gpg] https://vendor.example/apt nodistro main\n# deb http://x bookworm main\n"
-ONE_LINE = "deb [arch=amd64 signed-by=/etc/apt/d.gpg] http://mirror.example/debian bookworm main non-free # ours\n"
+ONE_LINE = "deb [arch=amd64 signed-by=/etc/apt/d.gpg] http://other.example/debian bookworm main non-free # ours\n"
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_one_line_sources_are_read(apt: Path) -> None:
     (text,) = private_apt._sources_for("unstable")
     assert text.splitlines() == [
         "Types: deb",
-        "URIs: http://mirror.example/debian",
+        "URIs: http://other.example/debian",
         "Suites: unstable",
         "Components: main",
         "Signed-By: /etc/apt/d.gpg",

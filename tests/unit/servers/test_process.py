@@ -120,10 +120,11 @@ def test_a_missing_program_is_an_error(tmp_path: Path) -> None:
 STARTER = """
 import sys, threading
 from pathlib import Path
-from tests.unit.servers.test_process import start
+from tests.unit.servers.test_process import SERVER, start
 folder = Path(sys.argv[1])
+deaf = SERVER.replace("lambda *_: sys.exit(7)", "signal.SIG_IGN")
 # Started by a thread that ends at once: a server belongs to the process, not to the thread.
-thread = threading.Thread(target=lambda: kept.append(start(folder, temporary=folder / "data")))
+thread = threading.Thread(target=lambda: kept.append(start(folder, deaf, folder / "data")))
 kept = []
 thread.start()
 thread.join()

@@ -149,14 +149,15 @@ def test_distribution_installs_without_services_and_tidies_up(monkeypatch: pytes
     monkeypatch.setattr(distribution, "as_root", list)
     real = distribution.run
     seen: list[str] = []
+    tried: list[str] = []
 
     def run(command: list[str], **_: object) -> str:
         if command[0] == "apt-cache":
             return "  Candidate: 18.6-3\n"
         if command[0] == "apt-get":
-            seen.append(policy.read_text())
+            tried.append("install" if "install" in command else "update")
             assert policy.stat().st_mode & 0o111
-            seen.append(cluster.read_text())
+            seen[:] = [policy.read_text(), cluster.read_text()]
             raise RouteFailed("the archive is gone")
         return real(command)
 
@@ -164,6 +165,7 @@ def test_distribution_installs_without_services_and_tidies_up(monkeypatch: pytes
     with pytest.raises(RouteFailed, match="archive is gone"):
         FromDistribution("postgresql-18").fetch(POSTGRES_18, lambda line: None)
     assert seen == ["#!/bin/sh\nexit 101\n", "create_main_cluster = false\n"]
+    assert tried == ["install", "update"]
     assert not policy.exists()
     assert not cluster.exists()
 
