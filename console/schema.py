@@ -52,7 +52,7 @@ def plan(
             invocation.say(*[str(item) for item in found] or ["no differences"])
         return ExitCode.DIFFERENCES if found else ExitCode.CLEAN
     chosen = [name for name in settings.stores if store in (None, name)]
-    scripts = {name: [item for item in ddl_of([p.target for p in planned.plan.of_store(name)])] for name in chosen}
+    scripts = {name: list(ddl_of([p.target for p in planned.plan.of_store(name)])) for name in chosen}
     if invocation.json:
         invocation.emit(
             "crossfade.schema-plan/1",
