@@ -1,1 +1,1 @@
-"""The long-running process: builds the parts, runs them, answers commands, tells how it is. The only builder of objects."""
+"""The long-running process: builds the parts, runs them, answers commands, tells how it is."""

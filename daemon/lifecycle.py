@@ -1,4 +1,4 @@
-"""Stopping: one event that every loop watches. The first signal asks for a clean end, the second ends the process at once."""
+"""Stopping: one event that every loop watches. The first signal asks for a clean end, the second ends at once."""
 
 from __future__ import annotations
 

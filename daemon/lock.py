@@ -31,7 +31,8 @@ def take_daemon_lock(connection: PostgresConnection, name: str) -> None:
             SELECT a.pid, a.application_name, a.client_addr, a.backend_start
               FROM pg_locks l JOIN pg_stat_activity a USING (pid)
              WHERE l.locktype = 'advisory' AND l.granted
-               AND l.classid = %s AND l.objid = %s AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+               AND l.classid = %s AND l.objid = %s
+               AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
             """,
             ((lock_key(name) >> 32) & 0xFFFFFFFF, lock_key(name) & 0xFFFFFFFF),
         ).fetchone()

@@ -45,7 +45,7 @@ def read_plan(settings: Settings) -> Planned:
         info = probe(connection)
         if info.flavour is not settings.source.engine:
             raise Refused(
-                f"the source is {info.flavour.value} {info.version_text}, the configuration says {settings.source.engine.value}",
+                f"the source is {info.flavour.value} {info.version_text}, not {settings.source.engine.value}",
                 hint=f"Set source.engine to {info.flavour.value}.",
             )
         tables = read_catalog(connection, info, settings.source.databases)

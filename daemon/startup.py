@@ -111,12 +111,12 @@ def erase(settings: Settings, confirmation: str | None) -> None:
         with (
             closing(connect_store(store.dsn, application="crossfade start")) as connection,
             translated(f"store {name}"),
+            connection.transaction(),
         ):
-            with connection.transaction():
-                if _read(connection, settings.name) is not None:
-                    streams.forget(connection, settings.name)
-                for plan in planned.plan.of_store(name):
-                    empty_target(connection, plan)
+            if _read(connection, settings.name) is not None:
+                streams.forget(connection, settings.name)
+            for plan in planned.plan.of_store(name):
+                empty_target(connection, plan)
     if settings.relay.directory.is_dir():
         shutil.rmtree(settings.relay.directory)
     log.warning("stream.erased", migration=settings.name)
