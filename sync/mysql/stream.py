@@ -105,6 +105,8 @@ class EventStream:
 
     def pieces(self, header: EventHeader) -> Iterator[bytes | None]:
         """The rest of an event of more than 16 MB, then its checksum is judged; None when told to stop."""
+        if not self._more:
+            return
         while self._more:
             piece = self._packets.next_packet()
             if piece is None:
