@@ -140,7 +140,7 @@ def utc_to_wall() -> Cast:
 
 
 def wall_to_utc(zone: str) -> Cast:
-    """A wall-clock time in `zone` → UTC with `+00`. Times that the zone skips are refused; of two equal ones, the first.
+    """A wall-clock time in `zone` → UTC with `+00`. Skipped times are refused; of two equal ones, the first.
 
     Raises ConfigError for a zone that the time zone database does not have.
     """
@@ -315,7 +315,9 @@ def _decimal(value: bytes) -> Decimal:
 
 def array_items(value: bytes) -> list[str]:
     """Elements of a one-dimensional array literal whose elements are all double-quoted."""
-    return [item.replace('\\"', '"').replace("\\\\", "\\") for item in re.findall(r'"((?:[^"\\]|\\.)*)"', value.decode())]
+    return [
+        item.replace('\\"', '"').replace("\\\\", "\\") for item in re.findall(r'"((?:[^"\\]|\\.)*)"', value.decode())
+    ]
 
 
 def array_literal(items: list[str]) -> bytes:

@@ -1,4 +1,4 @@
-"""Column defaults: the source's default → PostgreSQL SQL. What cannot be translated is dropped with a note, never guessed."""
+"""Column defaults: the source's → PostgreSQL SQL. What cannot be translated is dropped with a note, never guessed."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from config.settings import Naming
 from model.errors import ConfigError
@@ -55,7 +56,12 @@ def column_name(name: str, naming: Naming) -> str:
     return f"{result}_" if result in SYSTEM_COLUMNS else result
 
 
-def checked(name: str, what: str, **where: object) -> str:
+def primary_key_name(table: str) -> str:
+    """Name of a target table's primary key constraint and of its index."""
+    return shorten(f"{table}_pkey")
+
+
+def checked(name: str, what: str, **where: Any) -> str:
     """A name that the configuration gives, verbatim. Raises ConfigError when PostgreSQL cannot have it."""
     if not name or "\0" in name:
         raise ConfigError(f"{what} is empty or holds a NUL character", **where)
@@ -68,7 +74,7 @@ def checked(name: str, what: str, **where: object) -> str:
     return name
 
 
-def refuse_collisions(pairs: Iterable[tuple[str, str]], what: str, **where: object) -> None:
+def refuse_collisions(pairs: Iterable[tuple[str, str]], what: str, **where: Any) -> None:
     """Raises ConfigError when two sources of (source, target) `pairs` share a target; the message names both."""
     seen: dict[str, str] = {}
     for source, target in pairs:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from model.errors import ConfigError
 
@@ -93,15 +94,15 @@ class PgType:
         return f"{text}[]" if self.array else text
 
 
-def parse_type(text: str, **where: object) -> PgType:
-    """Read a type as people write it, e.g. `varchar(20)`, `timestamptz(6) at time zone 'Europe/Berlin'`. Raises ConfigError."""
+def parse_type(text: str, **where: Any) -> PgType:
+    """Read a type as people write it: `varchar(20)`, `timestamptz(6) at time zone 'Asia/Tokyo'`. Raises ConfigError."""
     head, zone_mark, zone = text.partition(" at time zone ") if " at time zone " in text else (text, "", "")
     match = _FORM.match(head.lower() + zone_mark + zone)
     base = _ALIASES.get(re.sub(r"\s+", " ", match["base"] + (match["rest"] or ""))) if match else None
     if match is None or base is None:
         raise ConfigError(
             f"{text!r} is not a target type that crossfade knows",
-            hint=f"Known types: {', '.join(sorted(set(_ALIASES.values())))}; with [] for text, real and double precision.",
+            hint=f"Known types: {', '.join(sorted(set(_ALIASES.values())))}; text, real, double precision with [].",
             **where,
         )
     arguments = tuple(int(part) for part in (match["arguments"] or "").split(",") if part.strip())

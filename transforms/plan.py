@@ -39,7 +39,7 @@ class Cast:
 
 @dataclass(frozen=True, slots=True)
 class CompiledExpression:
-    """One vetted expression in three languages that agree: Python over a source row, the source's SQL, PostgreSQL's SQL."""
+    """One vetted expression in three languages that agree: Python over a source row, MySQL's SQL, PostgreSQL's SQL."""
 
     text: str
     evaluate: Callable[[Row], Field] = field(compare=False, repr=False)
@@ -114,7 +114,7 @@ class TablePlan:
     where: CompiledExpression | None = None
     """A row belongs to the target only when this evaluates to b'1'."""
     notes: tuple[str, ...] = ()
-    """What is lost, dropped or to be known, for people: losses of casts, dropped foreign keys, untranslated defaults."""
+    """What is lost or dropped, for people: losses of casts, dropped foreign keys, untranslated defaults."""
 
     @property
     def id(self) -> str:

@@ -69,7 +69,9 @@ def refuse_unknown_tables(settings: Settings, tables: Mapping[TableId, TableDef]
     """Raises ConfigError for a rule or domain that names (not by glob) a table that the source does not have."""
     known = [*(str(table) for table in tables), *(table.name for table in tables)]
     named = [("tables", pattern) for pattern in settings.tables]
-    named += [(f"domains.{name}.tables", pattern) for name, domain in settings.domains.items() for pattern in domain.tables]
+    named += [
+        (f"domains.{name}.tables", pattern) for name, domain in settings.domains.items() for pattern in domain.tables
+    ]
     for place, pattern in named:
         if not is_glob(pattern) and not any(table_matches(pattern, table) for table in tables):
             raise ConfigError(
@@ -93,7 +95,9 @@ def domain_of(settings: Settings, table: TableId) -> str | None:
         for name, domain in settings.domains.items()
         if any(table_matches(pattern, table) for pattern in domain.tables)
     ]
-    exact = [name for name in found if any(pattern in (table.name, str(table)) for pattern in settings.domains[name].tables)]
+    exact = [
+        name for name in found if any(pattern in (table.name, str(table)) for pattern in settings.domains[name].tables)
+    ]
     found = exact or found
     if len(found) > 1:
         raise ConfigError(

@@ -1,7 +1,7 @@
 """The type map: a source column → its PostgreSQL type, the casts of its values, and the CHECKs that keep its meaning.
 
 Defaults are lossless and can be turned back; every override goes through the same table of what fits what, so an
-impossible one is refused when the plan is made, not in the middle of a load. `docs/type-map.md` is the table for people.
+impossible one is refused when the plan is made, not in the middle of a load. `docs/type-map.md` is it for people.
 """
 
 from __future__ import annotations
@@ -90,7 +90,20 @@ def family(column: ColumnDef) -> str:
         return "float"
     if kind in ("inet4", "inet6"):
         return "inet"
-    if kind in ("decimal", "float", "bit", "enum", "set", "json", "date", "datetime", "timestamp", "time", "uuid", "vector"):
+    if kind in (
+        "decimal",
+        "float",
+        "bit",
+        "enum",
+        "set",
+        "json",
+        "date",
+        "datetime",
+        "timestamp",
+        "time",
+        "uuid",
+        "vector",
+    ):
         return kind
     raise ConfigError(
         f"crossfade does not know the source type {column.column_type!r}",
@@ -168,10 +181,13 @@ _Answer = list[Cast] | None
 def choose_type(column: ColumnDef, target_name: str, policy: TypePolicy, override: str | None = None) -> TypeChoice:
     """The target type of a column, with its casts and checks. Raises ConfigError when the override does not fit."""
     plus_check = bool(override) and override is not None and override.replace(" ", "").lower() == "text+check"
-    wanted = parse_type("text" if plus_check else override, column=column.name) if override else default_type(column, policy)
+    wanted = default_type(column, policy)
+    if override:
+        wanted = parse_type("text" if plus_check else override, column=column.name)
     kind = family(column)
     if wanted.zone and kind not in ("datetime", "timestamp"):
-        raise ConfigError(f"a {column.column_type} has no time zone", hint="Leave AT TIME ZONE away.", column=column.name)
+        hint = "Leave AT TIME ZONE away."
+        raise ConfigError(f"a {column.column_type} has no time zone", hint=hint, column=column.name)
     steps = _FITS[kind](_Fit(column, wanted, policy))
     if steps is None:
         raise ConfigError(
@@ -215,6 +231,12 @@ def choose_type(column: ColumnDef, target_name: str, policy: TypePolicy, overrid
         labels,
         tuple(notes),
     )
+
+
+def fit_casts(column: ColumnDef, wanted: PgType, policy: TypePolicy) -> tuple[Cast, ...] | None:
+    """Casts from a column's text form to a target type, None when it cannot become that."""
+    steps = _FITS[family(column)](_Fit(column, wanted, policy))
+    return None if steps is None else tuple(steps)
 
 
 def enum_type_name(table: str, column: str) -> str:
@@ -513,7 +535,7 @@ _HINTS = {
     "decimal": _NUMBERS,
     "float": "real, double precision, numeric, text, varchar",
     "bit": "bit of the same length, boolean for BIT(1), smallint, integer, bigint, numeric, text, varchar",
-    "text": "text, varchar, citext, and where every value allows it integers, numeric, boolean, uuid, inet, json, jsonb, date",
+    "text": "text, varchar, citext; if all values allow it integers, numeric, boolean, uuid, inet, json, jsonb, date",
     "binary": "bytea, uuid, inet, text, varchar",
     "enum": "text, text+check, enum, smallint (the index), varchar",
     "set": "text[], text, varchar",
@@ -535,4 +557,4 @@ def source_spellings(column: ColumnDef) -> tuple[str, ...]:
     plain = re.sub(r"^((?:tiny|small|medium|big)?int|year|float|double)\([\d,]+\)", r"\1", declared)
     short = plain.replace(" zerofill", "")
     bare = f"{column.type} unsigned" if column.unsigned else column.type
-    return tuple(dict.fromkeys((declared, plain, short, bare, column.type) if not column.unsigned else (declared, plain, short, bare)))
+    return tuple(dict.fromkeys((declared, plain, short, bare)))
