@@ -132,6 +132,17 @@ class CascadeGraph:
         ids = {(onward.edge) for edge in self.edges for onward in edge.onward}
         return tuple(edge for index, edge in enumerate(self.edges) if index in ids and edge.child.id == plan.id)
 
+    def middles(self, edge: Edge) -> tuple[tuple[TablePlan, tuple[int, ...]], ...]:
+        """Plans whose rows are the parents of a chained edge, and the columns of theirs that it refers to."""
+        index = next(number for number, other in enumerate(self.edges) if other is edge)
+        found = {
+            before.child.id: (before.child, onward.columns)
+            for before in self.edges
+            for onward in before.onward
+            if onward.edge == index
+        }
+        return tuple(found.values())
+
 
 def _deleted(edge: Edge, change: RowChange) -> Trigger | None:
     if edge.on_delete is Action.NONE:

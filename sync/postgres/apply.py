@@ -98,8 +98,11 @@ class StoreWriter:
             row = self.connection.execute(self._of(plan).fetch, key).fetchone()
         return tuple(None if field is None else field.encode() for field in row) if row else None
 
-    def apply(self, segment: Segment, triggers: Sequence[Trigger] = ()) -> None:
-        """Write a segment: every delete, then every insert and update; then the cascades. Opens the transaction."""
+    def apply(self, segment: Segment, triggers: Sequence[Trigger] = (), reach: frozenset[str] | None = None) -> None:
+        """Write a segment: every delete, then every insert and update; then the cascades. Opens the transaction.
+
+        `reach`: plans that cascades may change; None: all.
+        """
         self.begin()
         folds = list(segment)
         with translated(self._where):
@@ -121,7 +124,7 @@ class StoreWriter:
                 if fold.ordered:
                     self._write_ordered(fold)
             if triggers:
-                run_triggers(self.connection, self._graph, triggers)
+                run_triggers(self.connection, self._graph, triggers, reach)
 
     def hold_fence(self) -> None:
         """For transactions that do not move the checkpoint. Raises Fenced."""

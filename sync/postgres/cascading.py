@@ -18,9 +18,11 @@ _NEW = "new_"
 _OLD = "old_"
 
 
-def run_triggers(connection: PostgresConnection, graph: CascadeGraph, triggers: Sequence[Trigger]) -> int:
-    """Do to the children what the source did; gives the number of rows changed."""
-    return sum(_run(connection, graph, edge, group) for edge, group in grouped(triggers))
+def run_triggers(
+    connection: PostgresConnection, graph: CascadeGraph, triggers: Sequence[Trigger], reach: frozenset[str] | None
+) -> int:
+    """Do to the children what the source did, in the plans of `reach` (None: all); gives the number of rows changed."""
+    return sum(_Cascade(connection, graph, reach).run(edge, pairs) for edge, pairs in grouped(triggers))
 
 
 def grouped(triggers: Iterable[Trigger]) -> Iterator[tuple[Edge, list[tuple[Row, Row | None]]]]:
@@ -42,85 +44,93 @@ def grouped(triggers: Iterable[Trigger]) -> Iterator[tuple[Edge, list[tuple[Row,
     yield from ((edge, pairs) for edge, pairs, _ in runs.values())
 
 
-def _run(connection: PostgresConnection, graph: CascadeGraph, edge: Edge, pairs: list[tuple[Row, Row | None]]) -> int:
-    deleting = pairs[0][1] is None
-    action = edge.on_delete if deleting else edge.on_update
-    if action is Action.NONE or not pairs:
-        return 0
-    olds = [old for old, _ in pairs]
-    if deleting and action is Action.CASCADE:
-        return _delete(connection, graph, edge, olds)
-    blank: Row = (None,) * len(edge.match)
-    news = [blank if action is Action.SET_NULL or new is None else new for _, new in pairs]
-    return _update(connection, graph, edge, olds, news)
+class _Cascade:
+    """Follows edges through one store."""
 
+    def __init__(self, connection: PostgresConnection, graph: CascadeGraph, reach: frozenset[str] | None) -> None:
+        self._connection = connection
+        self._graph = graph
+        self._reach = reach
 
-def _delete(connection: PostgresConnection, graph: CascadeGraph, edge: Edge, olds: list[Row]) -> int:
-    wanted = [o for o in edge.onward if graph.edges[o.edge].on_delete is not Action.NONE]
-    returned = sorted({column for onward in wanted for column in onward.columns})
-    query = sql.SQL("DELETE FROM {} AS c USING {} AS v WHERE {}").format(
-        _table(edge.child), _given(edge, _OLD), _matching(edge)
-    )
-    if not returned:
-        return connection.execute(query, _arrays(olds)).rowcount
-    query += sql.SQL(" RETURNING {}").format(_texts(edge.child, returned))
-    rows = [_bytes(row) for row in connection.execute(query, _arrays(olds)).fetchall()]
-    count = len(rows)
-    for onward in wanted:
-        picked = {tuple(row[returned.index(column)] for column in onward.columns) for row in rows}
-        pairs: list[tuple[Row, Row | None]] = [(values, None) for values in picked if None not in values]
-        if pairs:
-            count += _run(connection, graph, graph.edges[onward.edge], pairs)
-    return count
+    def run(self, edge: Edge, pairs: list[tuple[Row, Row | None]]) -> int:
+        """Run one edge for pairs of one kind, and what follows from it; gives the number of rows changed."""
+        deleting = pairs[0][1] is None
+        action = edge.on_delete if deleting else edge.on_update
+        if action is Action.NONE or (self._reach is not None and edge.child.id not in self._reach):
+            return 0
+        olds = [old for old, _ in pairs]
+        if deleting and action is Action.CASCADE:
+            return self._delete(edge, olds)
+        blank: Row = (None,) * len(edge.match)
+        news = [blank if action is Action.SET_NULL or new is None else new for _, new in pairs]
+        return self._update(edge, olds, news)
 
+    def _delete(self, edge: Edge, olds: list[Row]) -> int:
+        wanted = [o for o in edge.onward if self._graph.edges[o.edge].on_delete is not Action.NONE]
+        returned = sorted({column for onward in wanted for column in onward.columns})
+        query = sql.SQL("DELETE FROM {} AS c USING {} AS v WHERE {}").format(
+            _table(edge.child), _given(edge, _OLD), _matching(edge)
+        )
+        if not returned:
+            return self._connection.execute(query, _arrays(olds)).rowcount
+        query += sql.SQL(" RETURNING {}").format(_texts(edge.child, returned))
+        rows = [_bytes(row) for row in self._connection.execute(query, _arrays(olds)).fetchall()]
+        count = len(rows)
+        for onward in wanted:
+            picked = {tuple(row[returned.index(column)] for column in onward.columns) for row in rows}
+            pairs: list[tuple[Row, Row | None]] = [(values, None) for values in picked if None not in values]
+            if pairs:
+                count += self.run(self._graph.edges[onward.edge], pairs)
+        return count
 
-def _update(connection: PostgresConnection, graph: CascadeGraph, edge: Edge, olds: list[Row], news: list[Row]) -> int:
-    assigned = dict(edge.assign)
-    wanted = [
-        onward
-        for onward in edge.onward
-        if graph.edges[onward.edge].on_update is not Action.NONE and assigned.keys() & set(onward.columns)
-    ]
-    given = sql.SQL("(SELECT * FROM unnest({}) AS u({}))").format(
-        sql.SQL(", ").join([_typed_array(edge, index) for index in edge.match] * 2),
-        sql.SQL(", ").join([_value(_OLD, n) for n in range(len(edge.match))])
-        + sql.SQL(", ")
-        + sql.SQL(", ").join([_value(_NEW, n) for n in range(len(edge.match))]),
-    )
-    query = sql.SQL("UPDATE {} AS c SET {} FROM {} AS v WHERE {}").format(
-        _table(edge.child),
-        sql.SQL(", ").join(
-            sql.SQL("{} = v.{}").format(_name(edge.child, column), _value(_NEW, place)) for column, place in edge.assign
-        ),
-        given,
-        _matching(edge),
-    )
-    parameters = [*_arrays(olds), *_arrays(news)]
-    if not wanted:
-        return connection.execute(query, parameters).rowcount
-    returned: list[sql.Composable] = []
-    for onward in wanted:
-        for prefix in (_OLD, _NEW):
-            for column in onward.columns:
-                place = assigned.get(column)
-                value: sql.Composable = (
-                    sql.SQL("c.{}").format(_name(edge.child, column))
-                    if place is None
-                    else sql.SQL("v.{}").format(_value(prefix, place))
-                )
-                returned.append(sql.SQL("{}::text").format(value))
-    query += sql.SQL(" RETURNING {}").format(sql.SQL(", ").join(returned))
-    rows = [_bytes(row) for row in connection.execute(query, parameters).fetchall()]
-    count = len(rows)
-    start = 0
-    for onward in wanted:
-        width = len(onward.columns)
-        moved = {(row[start : start + width], row[start + width : start + 2 * width]) for row in rows}
-        start += 2 * width
-        pairs: list[tuple[Row, Row | None]] = [(old, new) for old, new in moved if old != new and None not in old]
-        if pairs:
-            count += _run(connection, graph, graph.edges[onward.edge], pairs)
-    return count
+    def _update(self, edge: Edge, olds: list[Row], news: list[Row]) -> int:
+        assigned = dict(edge.assign)
+        wanted = [
+            onward
+            for onward in edge.onward
+            if self._graph.edges[onward.edge].on_update is not Action.NONE and assigned.keys() & set(onward.columns)
+        ]
+        given = sql.SQL("(SELECT * FROM unnest({}) AS u({}))").format(
+            sql.SQL(", ").join([_typed_array(edge, index) for index in edge.match] * 2),
+            sql.SQL(", ").join([_value(_OLD, n) for n in range(len(edge.match))])
+            + sql.SQL(", ")
+            + sql.SQL(", ").join([_value(_NEW, n) for n in range(len(edge.match))]),
+        )
+        query = sql.SQL("UPDATE {} AS c SET {} FROM {} AS v WHERE {}").format(
+            _table(edge.child),
+            sql.SQL(", ").join(
+                sql.SQL("{} = v.{}").format(_name(edge.child, column), _value(_NEW, place))
+                for column, place in edge.assign
+            ),
+            given,
+            _matching(edge),
+        )
+        parameters = [*_arrays(olds), *_arrays(news)]
+        if not wanted:
+            return self._connection.execute(query, parameters).rowcount
+        returned: list[sql.Composable] = []
+        for onward in wanted:
+            for prefix in (_OLD, _NEW):
+                for column in onward.columns:
+                    place = assigned.get(column)
+                    value: sql.Composable = (
+                        sql.SQL("c.{}").format(_name(edge.child, column))
+                        if place is None
+                        else sql.SQL("v.{}").format(_value(prefix, place))
+                    )
+                    returned.append(sql.SQL("{}::text").format(value))
+        query += sql.SQL(" RETURNING {}").format(sql.SQL(", ").join(returned))
+        rows = [_bytes(row) for row in self._connection.execute(query, parameters).fetchall()]
+        count = len(rows)
+        start = 0
+        for onward in wanted:
+            width = len(onward.columns)
+            moved = {(row[start : start + width], row[start + width : start + 2 * width]) for row in rows}
+            start += 2 * width
+            pairs: list[tuple[Row, Row | None]] = [(old, new) for old, new in moved if old != new and None not in old]
+            if pairs:
+                count += self.run(self._graph.edges[onward.edge], pairs)
+        return count
 
 
 def sweep(connection: PostgresConnection, edge: Edge, parent: TablePlan, columns: Sequence[int]) -> int:

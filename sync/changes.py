@@ -1,0 +1,231 @@
+"""From a relay transaction to row changes of the tables we care about: table maps, decoders, statements, XA, rollbacks.
+
+Everything that could be a change and is not understood stops the stream by name. Does not route and does not write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from model.errors import CrossfadeError, UndecodableRow, UnknownEvent, UnsupportedChange
+from model.position import BinlogCoordinate, Position
+from model.rows import Op, Row, RowChange
+from model.tables import TableDef, TableId
+from stores.control.schema_history import SchemaHistory
+from sync.ddl_policy import Meaning, judge
+from sync.mysql.events import (
+    DELETE_ROWS,
+    IGNORABLE,
+    ROWS,
+    WRITE_ROWS,
+    EventHeader,
+    EventType,
+    TableMap,
+    event_name,
+    parse_query,
+    parse_rows_header,
+    parse_table_map,
+    parse_xa_prepare,
+)
+from sync.mysql.transactions import GTID_EVENTS
+
+NO_FOREIGN_KEY_CHECKS: Final = 2
+"""Flag of a row event: the session ran with foreign_key_checks=0, so nothing cascaded."""
+
+_TRANSACTIONAL_ENGINES: Final = frozenset({"innodb", "rocksdb", "tokudb", "ndbcluster", "xtradb"})
+_PASSED_OVER: Final = IGNORABLE | GTID_EVENTS | {EventType.XID, EventType.INTVAR, EventType.RAND, EventType.USER_VAR}
+_LOADS: Final = frozenset({EventType.BEGIN_LOAD_QUERY, EventType.APPEND_BLOCK, EventType.DELETE_FILE})
+_CACHED: Final = 10_000
+
+
+class Transaction(Protocol):
+    """What is needed of a `RelayTransaction`."""
+
+    @property
+    def seq(self) -> int:
+        """Its number."""
+
+    @property
+    def commit_time(self) -> float:
+        """Epoch seconds."""
+
+    @property
+    def rolled_back(self) -> bool:
+        """Whether it ended in ROLLBACK."""
+
+    @property
+    def coordinate(self) -> BinlogCoordinate:
+        """The end of the transaction in the binlog."""
+
+    @property
+    def position(self) -> Position:
+        """The same with GTIDs."""
+
+    def events(self) -> Iterator[tuple[EventHeader, bytes]]:
+        """Header and body of each event."""
+
+
+class RowDecoder(Protocol):
+    """Decodes row events of one table map."""
+
+    def decode(self, event_type: int, body: bytes) -> list[tuple[Row | None, Row | None]]:
+        """(before, after) of each row of an event."""
+
+
+MakeDecoder = Callable[[TableDef, TableMap], RowDecoder]
+
+
+@dataclass(frozen=True, slots=True)
+class RowsBatch:
+    """The rows of one event."""
+
+    table: TableId
+    changes: list[RowChange]
+    cascades: bool
+    """Whether foreign keys acted in the session."""
+    bytes: int
+
+
+class ChangeSource(Protocol):
+    """What reads the changes of transactions: `ChangeReader`."""
+
+    def batches(self, transaction: Transaction, wanted: frozenset[TableId]) -> Iterator[RowsBatch]:
+        """Row changes of the wanted tables in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Mapped:
+    table: TableId
+    definition: TableDef
+    decoder: RowDecoder
+
+
+class ChangeReader:
+    """Reads the changes of `tables` (source table → the definition that the plans were compiled for)."""
+
+    def __init__(
+        self, tables: Mapping[TableId, TableDef], history: SchemaHistory, make_decoder: MakeDecoder, *, mariadb: bool
+    ) -> None:
+        self._tables = dict(tables)
+        self._history = history
+        self._make = make_decoder
+        self._mariadb = mariadb
+        self._maps: dict[bytes, tuple[TableId, TableMap]] = {}
+        self._decoders: dict[bytes, _Mapped] = {}
+
+    def batches(self, transaction: Transaction, wanted: frozenset[TableId]) -> Iterator[RowsBatch]:
+        """Row changes of the wanted tables in order.
+
+        Raises UnsupportedChange for statements and XA transactions that concern our tables (also those not wanted now),
+        UndecodableRow when a table is not as the history says, UnknownEvent.
+        """
+        if len(self._maps) >= _CACHED:
+            self._maps.clear()
+            self._decoders.clear()
+        open_maps: dict[int, bytes] = {}
+        touched = False
+        for header, body in transaction.events():
+            kind = header.type
+            if kind in ROWS:
+                rows = parse_rows_header(kind, body)
+                raw = open_maps.get(rows.table_id)
+                if raw is None:
+                    raise UndecodableRow("a row event has no table map before it", table_id=rows.table_id)
+                table = self._maps[raw][0]
+                if table not in self._tables:
+                    continue
+                touched = True
+                if table in wanted and not self._undone(transaction, table):
+                    mapped = self._mapped(raw, transaction.seq)
+                    yield _batch(mapped, kind, body, cascades=not rows.flags & NO_FOREIGN_KEY_CHECKS)
+            elif kind == EventType.TABLE_MAP:
+                table_map = self._table_map(body)
+                open_maps[table_map.table_id] = body
+            elif kind == EventType.QUERY:
+                self._statement(body, touched)
+            elif kind == EventType.XA_PREPARE:
+                if touched and not parse_xa_prepare(body).one_phase:
+                    raise UnsupportedChange(
+                        "a prepared XA transaction changes migrated tables; its verdict comes later",
+                        hint="Let the application commit without XA while the migration runs, then copy anew.",
+                    )
+            elif kind in _LOADS or kind == EventType.EXECUTE_LOAD_QUERY:
+                self._load(kind, body)
+            elif kind not in _PASSED_OVER:
+                raise UnknownEvent(f"a transaction holds an event that crossfade cannot apply: {event_name(kind)}")
+
+    def _table_map(self, body: bytes) -> TableMap:
+        found = self._maps.get(body)
+        if found is None:
+            table_map = parse_table_map(body, mariadb=self._mariadb)
+            found = self._maps[body] = (TableId(table_map.schema, table_map.table), table_map)
+        return found[1]
+
+    def _undone(self, transaction: Transaction, table: TableId) -> bool:
+        if not transaction.rolled_back:
+            return False
+        return self._tables[table].engine.lower() in _TRANSACTIONAL_ENGINES
+
+    def _mapped(self, raw: bytes, seq: int) -> _Mapped:
+        table, table_map = self._maps[raw]
+        definition = self._history.at(table, seq)
+        if definition is None:
+            raise UndecodableRow(
+                "the schema history does not know this table",
+                hint="Copy the table anew: crossfade tables recopy",
+                table=table,
+            )
+        found = self._decoders.get(raw)
+        if found is None or found.definition is not definition:
+            if definition.fingerprint() != self._tables[table].fingerprint():
+                raise UnsupportedChange(
+                    "the table's definition is not the one that its plan was made for",
+                    hint="See the difference with: crossfade schema plan",
+                    table=table,
+                )
+            found = self._decoders[raw] = _Mapped(table, definition, self._make(definition, table_map))
+        return found
+
+    def _statement(self, body: bytes, touched: bool) -> None:
+        query = parse_query(body)
+        judgement = judge(query.text, query.schema, self._tables)
+        shown = query.text.strip()[:300]
+        if judgement.meaning is Meaning.DDL:
+            raise UnsupportedChange(
+                f"the source changed a migrated table by a statement: {shown}",
+                hint="Make the same change in the store and copy the table anew.",
+                table=judgement.concerns,
+            )
+        if judgement.meaning is Meaning.DATA:
+            raise UnsupportedChange(
+                f"the source changed rows by a statement, not by row events: {shown}",
+                hint="Set binlog_format=ROW on the source and in every session, then copy the table anew.",
+                table=judgement.concerns,
+            )
+        whole = query.text.strip().rstrip(";").upper() in ("ROLLBACK", "ROLLBACK WORK")
+        if judgement.meaning is Meaning.ROLLBACK and touched and not whole:
+            raise UnsupportedChange(
+                f"the source took back a part of a transaction that is already in the binlog: {shown}",
+                hint="It mixes transactional and other engines; copy the table anew.",
+            )
+
+    def _load(self, kind: int, body: bytes) -> None:
+        raise UnsupportedChange(
+            f"the source loads a file by a statement, not by row events: {event_name(kind)}, {len(body)} bytes",
+            hint="Set binlog_format=ROW on the source and in every session, then copy the table anew.",
+        )
+
+
+def _batch(mapped: _Mapped, kind: int, body: bytes, *, cascades: bool) -> RowsBatch:
+    op = Op.INSERT if kind in WRITE_ROWS else Op.DELETE if kind in DELETE_ROWS else Op.UPDATE
+    table = mapped.table
+    changes = [RowChange(op, table, before, after) for before, after in mapped.decoder.decode(kind, body)]
+    return RowsBatch(table, changes, cascades, len(body))
+
+
+def located(error: CrossfadeError, transaction: Transaction) -> None:
+    """Add where in the stream it happened to an error of our tree."""
+    error.where.setdefault("seq", transaction.seq)
+    error.where.setdefault("position", transaction.coordinate)
