@@ -195,6 +195,8 @@ class SnapshotSettings(Part):
 
     workers: int = Field(default=2, ge=1, le=64)
     chunk_bytes: int = Field(default=16 << 20, ge=1 << 12)
+    max_threads_running: int | None = Field(default=None, ge=1)
+    """Chunk reads pause while the source runs more threads than this; unset: they never pause."""
 
 
 class ApplySettings(Part):
