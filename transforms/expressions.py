@@ -1,4 +1,4 @@
-"""Vetted SQL expressions: parsed as MySQL, restricted to what `transforms.typed_sql` gives a meaning, in three languages.
+"""Vetted SQL expressions: parsed as MySQL, restricted to what `transforms.typed_sql` gives a meaning, compiled thrice.
 
 Nothing is passed through unseen: a node or function outside the whitelist is a ConfigError that names it. Meanings
 that differ from the source's own (text compares by code point, LOWER and UPPER know A to Z only, LENGTH counts
@@ -32,8 +32,8 @@ from transforms.types import family as family_of
 
 ALLOWED = (
     "columns, numbers, 'text', TRUE, FALSE, NULL, + - * %, = <> < <= > >= <=>, AND, OR, NOT, IS NULL, IN, BETWEEN, "
-    "LIKE, CASE, IF, COALESCE, IFNULL, NULLIF, CONCAT, LOWER, UPPER, TRIM, LENGTH, CHAR_LENGTH, SUBSTRING, LEFT, RIGHT, "
-    "REPLACE, CAST(… AS CHAR | DECIMAL(p,s) | SIGNED | DATE), ABS, ROUND, FLOOR, CEIL, MOD, DATE, YEAR, MONTH"
+    "LIKE, CASE, IF, COALESCE, IFNULL, NULLIF, CONCAT, LOWER, UPPER, TRIM, LENGTH, CHAR_LENGTH, SUBSTRING, LEFT, "
+    "RIGHT, REPLACE, CAST(… AS CHAR | DECIMAL(p,s) | SIGNED | DATE), ABS, ROUND, FLOOR, CEIL, MOD, DATE, YEAR, MONTH"
 )
 PostgresColumn = Callable[[ColumnDef], str]
 """How a source column is spelled in PostgreSQL SQL."""

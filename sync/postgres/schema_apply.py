@@ -1,0 +1,91 @@
+"""Brings a store's schema to the plan, one phase at a time. Creates what is missing, changes and drops nothing.
+
+Running it twice does nothing the second time; a table that exists but does not fit is refused before anything is made.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+import structlog
+
+from model.errors import SchemaDrift
+from stores.errors import translated
+from stores.postgres import PostgresConnection
+from sync.postgres.drift import require_fit
+from sync.postgres.store_catalog import StoreCatalog, read_store
+from transforms.ddl import DdlObject, DdlStatement, ObjectKind, Phase, statements
+from transforms.target import TargetTable
+
+_LOCK = zlib.crc32(b"crossfade schema")
+log = structlog.get_logger(__name__)
+
+
+def apply_schema(connection: PostgresConnection, tables: Sequence[TargetTable], phase: Phase) -> list[DdlObject]:
+    """Create what the phase of one store's tables still lacks; the objects that were made, in order.
+
+    `connection` is in autocommit mode; every object is made in a transaction of its own. Raises SchemaDrift before any
+    change when an existing table does not fit, and ValueRefused when rows break a unique index or foreign key.
+    """
+    if not tables:
+        return []
+    store, schemas = tables[0].store, {table.schema for table in tables}
+    with translated(f"store {store}"):
+        connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+    try:
+        catalog = read_store(connection, schemas)
+        require_fit(catalog, tables, store)
+        made: list[DdlObject] = []
+        for statement in missing(catalog, tables, phase):
+            with translated(f"store {store}, {statement.object}"), connection.transaction():
+                connection.execute(statement.sql.encode())
+            log.info("schema object created", store=store, object=str(statement.object))
+            made.append(statement.object)
+        return made
+    finally:
+        if not connection.closed and not connection.broken:
+            with translated(f"store {store}"):
+                connection.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+
+
+def missing(catalog: StoreCatalog, tables: Sequence[TargetTable], phase: Phase) -> list[DdlStatement]:
+    """The statements of the phase whose object the store does not have. Raises SchemaDrift for a name that is taken."""
+    return [
+        statement
+        for statement in statements(tables)
+        if statement.phase is phase and not _present(catalog, statement.object)
+    ]
+
+
+def _present(catalog: StoreCatalog, wanted: DdlObject) -> bool:
+    place = (wanted.schema, wanted.name)
+    match wanted.kind:
+        case ObjectKind.SCHEMA:
+            return wanted.schema in catalog.schemas
+        case ObjectKind.ENUM:
+            return place in catalog.enums
+        case ObjectKind.SEQUENCE:
+            return place in catalog.sequences
+        case ObjectKind.TABLE:
+            return place in catalog.tables
+        case ObjectKind.INDEX:
+            return _index_present(catalog, wanted)
+        case ObjectKind.FOREIGN_KEY | ObjectKind.VALIDATION:
+            table = catalog.tables.get((wanted.schema, wanted.table or ""))
+            keys = {key.name: key.validated for key in table.foreign_keys} if table else {}
+            return keys.get(wanted.name, False) if wanted.kind is ObjectKind.VALIDATION else wanted.name in keys
+
+
+def _index_present(catalog: StoreCatalog, wanted: DdlObject) -> bool:
+    for table in catalog.tables.values():
+        for index in table.indexes:
+            if table.schema == wanted.schema and index.name == wanted.name:
+                if table.name == wanted.table:
+                    return True
+                raise SchemaDrift(
+                    f"the index name {wanted.name} is taken by the table {table.name}",
+                    hint="Rename or drop that index.",
+                    table=f"{wanted.schema}.{wanted.table}",
+                )
+    return False

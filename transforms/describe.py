@@ -1,0 +1,96 @@
+"""A table plan in words, for people: where each column comes from, what happens to it, and what is lost.
+
+Fits 100 columns of a terminal; longer texts are wrapped under their own column.
+"""
+
+from __future__ import annotations
+
+import textwrap
+
+from transforms.plan import ColumnKind, ColumnPlan, TablePlan
+from transforms.target import TargetColumn
+
+WIDTH = 100
+
+
+def describe(plan: TablePlan) -> str:
+    """The plan as text without a final newline."""
+    target = plan.target
+    lines = [f"{plan.source.id}  →  {target.store}:{target.schema}.{target.name}", ""]
+    lines += _columns(plan)
+    lines.append("")
+    lines += _entry("key", f"({', '.join(target.key)})" if target.key else "none: rows are found by all their values")
+    if plan.where is not None:
+        lines += _entry("where", plan.where.text)
+    for index in target.indexes:
+        kind = "unique" if index.unique else index.method if index.method != "btree" else "index"
+        lines += _entry(kind, f"{index.name} ({', '.join(part.replace(chr(34), '') for part in index.parts)})")
+    for key in target.foreign_keys:
+        lines += _entry(
+            "reference",
+            f"{key.name} ({', '.join(key.columns)}) → {key.ref_table} ({', '.join(key.ref_columns)})"
+            f" on delete {key.on_delete.lower()}, on update {key.on_update.lower()}",
+        )
+    for check in target.checks:
+        lines += _entry("check", check.expression)
+    for note in plan.notes:
+        lines += _entry("note", note)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _columns(plan: TablePlan) -> list[str]:
+    written = {column.target.name: column for column in plan.columns}
+    rows = [("SOURCE", "TARGET", "TYPE", "HOW")]
+    for target in plan.target.columns:
+        column = written.get(target.name)
+        rows.append((_origin(plan, column), target.name, _type(target), _how(target, column)))
+    widths = [min(max(len(row[place]) for row in rows), limit) for place, limit in enumerate((24, 24, 32))]
+    lines: list[str] = []
+    for row in rows:
+        head = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False))
+        room = max(WIDTH - sum(widths) - 6, 20)
+        first, *rest = textwrap.wrap(row[3], room) or [""]
+        lines.append(f"{head}  {first}")
+        lines += [" " * (sum(widths) + 6) + more for more in rest]
+    return lines
+
+
+def _origin(plan: TablePlan, column: ColumnPlan | None) -> str:
+    if column is None or column.source is None:
+        return "–"
+    return plan.source.columns[column.source].name
+
+
+def _type(target: TargetColumn) -> str:
+    return target.type.replace('"', "") + ("" if target.nullable else " not null")
+
+
+def _how(target: TargetColumn, column: ColumnPlan | None) -> str:
+    parts: list[str] = []
+    if column is None:
+        parts.append(f"generated: {target.generated}")
+    else:
+        if column.kind is ColumnKind.CONSTANT:
+            parts.append(f"always {_shown(column.constant)}")
+        if column.kind is ColumnKind.EXPRESSION and column.expression is not None:
+            parts.append(column.expression.text)
+        if column.kind is ColumnKind.MAP:
+            pairs = [f"{_shown(key)} → {_shown(value)}" for key, value in (column.mapping or {}).items()]
+            pairs.append("else refused" if column.strict else f"else {_shown(column.otherwise)}")
+            parts.append("map " + ", ".join(pairs))
+        parts += [cast.name + ("" if cast.reversible else " (one way)") for cast in column.casts]
+    if target.identity:
+        parts.append("counts by itself")
+    elif target.default is not None:
+        parts.append(f"default {target.default}")
+    return "; ".join(parts)
+
+
+def _shown(value: object) -> str:
+    return "NULL" if value is None else repr(value.decode(errors="replace")) if isinstance(value, bytes) else str(value)
+
+
+def _entry(label: str, text: str) -> list[str]:
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=f"{label:<10}", subsequent_indent=" " * 10, break_on_hyphens=False
+    ) or [label]
