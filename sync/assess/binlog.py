@@ -65,9 +65,8 @@ def binlog_row_image(facts: SourceFacts) -> Iterator[Result]:
 @source_check("binlog_row_metadata", "names and types of columns are known")
 def binlog_row_metadata(facts: SourceFacts) -> Iterator[Result]:
     value = facts.variable("binlog_row_metadata")
-    yield ok(
-        f"{f'binlog_row_metadata is {value}' if value else 'this version logs none'}; names, signs and labels come from our schema history in any case"
-    )
+    said = f"binlog_row_metadata is {value}" if value else "this version logs no metadata"
+    yield ok(f"{said}; names, signs and labels come from our schema history in any case")
 
 
 @source_check("binlog_row_value_options", "JSON changes are logged whole")
