@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from console import assess, configure, daemon, doctor, schema, status, verify
+from console import assess, configure, daemon, doctor, schema, status
 from console.output import Invocation, Output
 
 app = typer.Typer(
@@ -60,5 +60,4 @@ assess.register(app)
 schema.register(app)
 daemon.register(app)
 status.register(app)
-verify.register(app)
 doctor.register(app)

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from sync.starter import write_starter
-from transforms.describe import describe
 
-from config.load import load_settings, redacted
+from config.load import load_settings
+from config.redaction import redacted
 from config.schema import json_schema
 from console.output import Invocation
 from daemon.planning import read_plan
 from model.errors import UsageError
+from sync.starter import write_starter
+from transforms.describe import describe
 
 config_app = typer.Typer(help="Check and understand the configuration.", no_args_is_help=True)
 

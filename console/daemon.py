@@ -6,14 +6,14 @@ import time
 from typing import Annotated
 
 import typer
-from daemon.supervisor import Supervisor, Until
 
 from config.load import load_settings
-from config.logging import set_up_logging
+from config.logging import configure_logging
 from console.live import observer_for
 from console.output import Invocation
 from daemon.client import ask, look
 from daemon.lifecycle import Stop, signals_stop
+from daemon.supervisor import Supervisor, Until
 from model.errors import ExitCode, TimedOut
 
 
@@ -39,7 +39,8 @@ def start(
     invocation: Invocation = context.obj
     settings = load_settings(invocation.config)
     observer = observer_for(invocation)
-    set_up_logging(settings.log, quiet=observer.interactive)
+    level = "warning" if observer.interactive else settings.log.level
+    configure_logging(settings.log.model_copy(update={"level": level}))
     end = Stop()
     supervisor = Supervisor(
         settings,
@@ -53,7 +54,7 @@ def start(
     with signals_stop(end), observer:
         report = supervisor.run()
     if invocation.json:
-        invocation.emit("crossfade.status/1", report)
+        invocation.emit("crossfade.status/1", dict(report))
     else:
         invocation.say(f"{settings.name}: {end.reason or 'ended'}; resumes by itself: crossfade start")
     return ExitCode.INTERRUPTED if end.interrupted else ExitCode.CLEAN

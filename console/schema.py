@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from contextlib import ExitStack, closing
 from typing import Annotated
 
 import typer
-from sync.postgres.drift import Difference, differences
-from sync.postgres.schema_apply import apply_schema
-from transforms.ddl import DdlPhase, ddl_of
 
 from config.load import load_settings
 from config.settings import Settings
 from console.output import Invocation
 from daemon.planning import read_plan
 from model.errors import ExitCode
+from stores.errors import translated
 from stores.postgres import connect_store
+from sync.postgres.drift import Difference, differences, render
+from sync.postgres.schema_apply import apply_schema
+from sync.postgres.store_catalog import read_store
+from transforms.ddl import Phase, statements
 from transforms.plan import MigrationPlan
 
 schema_app = typer.Typer(help="The stores' tables.", no_args_is_help=True)
@@ -30,7 +33,10 @@ def _drift(settings: Settings, plan: MigrationPlan) -> list[Difference]:
     found: list[Difference] = []
     for name, store in settings.stores.items():
         with closing(connect_store(store.dsn, application="crossfade schema")) as connection:
-            found.extend(differences(connection, [item.target for item in plan.of_store(name)]))
+            tables = [item.target for item in plan.of_store(name)]
+            with translated(f"store {name}"):
+                catalog = read_store(connection, {table.schema for table in tables})
+            found.extend(differences(catalog, tables))
     return found
 
 
@@ -47,18 +53,18 @@ def plan(
     if diff:
         found = _drift(settings, planned.plan)
         if invocation.json:
-            invocation.emit("crossfade.schema-diff/1", {"differences": [str(item) for item in found]})
+            invocation.emit("crossfade.schema-diff/1", {"differences": [dataclasses.asdict(item) for item in found]})
         else:
-            invocation.say(*[str(item) for item in found] or ["no differences"])
+            invocation.say(render(found) or "no differences")
         return ExitCode.DIFFERENCES if found else ExitCode.CLEAN
     chosen = [name for name in settings.stores if store in (None, name)]
-    scripts = {name: list(ddl_of([p.target for p in planned.plan.of_store(name)])) for name in chosen}
+    scripts = {name: list(statements([p.target for p in planned.plan.of_store(name)])) for name in chosen}
     if invocation.json:
         invocation.emit(
             "crossfade.schema-plan/1",
             {
                 "stores": {
-                    name: [{"phase": str(item.phase), "object": item.object, "sql": item.sql} for item in items]
+                    name: [{"phase": str(item.phase), "object": str(item.object), "sql": item.sql} for item in items]
                     for name, items in scripts.items()
                 },
                 "notes": {item.id: list(item.notes) for item in planned.plan.plans if item.notes},
@@ -67,7 +73,7 @@ def plan(
         return ExitCode.CLEAN
     for name, items in scripts.items():
         invocation.say(f"-- store {name}")
-        for phase in DdlPhase:
+        for phase in Phase:
             invocation.say(f"-- {phase.value.replace('_', ' ')}")
             invocation.say(*[f"{item.sql};" for item in items if item.phase is phase])
     for item in planned.plan.plans:
@@ -89,7 +95,7 @@ def apply(context: typer.Context) -> None:
         }
         for name, connection in connections.items():
             targets = [item.target for item in planned.plan.of_store(name)]
-            created[name] = [str(item) for item in apply_schema(connection, targets, DdlPhase.BEFORE_COPY)]
+            created[name] = [str(item) for item in apply_schema(connection, targets, Phase.BEFORE_COPY)]
     if invocation.json:
         invocation.emit("crossfade.schema-apply/1", {"created": created})
         return

@@ -6,13 +6,11 @@ Everything that can be refused is refused here, before the source or a store is 
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 import structlog
-from sync.postgres.drift import differences
 
 from config.settings import Settings
 from daemon.planning import Planned, compile_for, read_plan, read_position
@@ -29,6 +27,8 @@ from stores.mysql import ServerInfo
 from stores.postgres import PostgresConnection, connect_store
 from sync.assess import assess
 from sync.postgres.copy import empty_target
+from sync.postgres.drift import require_fit
+from sync.postgres.store_catalog import read_store
 from transforms.plan import MigrationPlan, TablePlan
 
 log = structlog.get_logger(__name__)
@@ -117,8 +117,6 @@ def erase(settings: Settings, confirmation: str | None) -> None:
                 streams.forget(connection, settings.name)
             for plan in planned.plan.of_store(name):
                 empty_target(connection, plan)
-    if settings.relay.directory.is_dir():
-        shutil.rmtree(settings.relay.directory)
     log.warning("stream.erased", migration=settings.name)
 
 
@@ -162,15 +160,14 @@ def _from_history(settings: Settings, planned: Planned, state: tuple[Checkpoint,
 
 def _require_tables(plan: MigrationPlan, connections: Mapping[str, PostgresConnection]) -> None:
     for name, connection in connections.items():
-        found = differences(connection, [item.target for item in plan.of_store(name)])
-        hard = [item for item in found if item.blocks]
-        if hard:
-            missing = all(item.missing_table for item in hard)
-            more = f" (and {len(hard) - 1} more)" if len(hard) > 1 else ""
-            raise SchemaDrift(
-                f"store {name}: {hard[0]}{more}",
-                hint="crossfade schema apply" if missing else "See: crossfade schema plan --diff",
-            )
+        tables = [item.target for item in plan.of_store(name)]
+        with translated(f"store {name}"):
+            catalog = read_store(connection, {table.schema for table in tables})
+        require_fit(catalog, tables, name)
+        missing = [table for table in tables if (table.schema, table.name) not in catalog.tables]
+        if missing:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise SchemaDrift(f"the store has no table {missing[0]}{more}", hint="Create them: crossfade schema apply")
 
 
 def _begin(

@@ -1,0 +1,92 @@
+"""Commands from the CLI, carried out in the daemon between two ticks, each answered with a result or an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+
+from config.settings import Settings
+from daemon.lifecycle import Stop
+from daemon.parts import Parts
+from model.errors import CrossfadeError, UsageError
+from stores.control import commands, events
+from stores.control.commands import Command, CommandState
+from stores.errors import translated
+from stores.postgres import PostgresConnection
+
+log = structlog.get_logger(__name__)
+
+
+class Orders:
+    """Knows the verbs; `carry_out` takes at most one command a call."""
+
+    def __init__(self, settings: Settings, parts: Parts, stop: Stop) -> None:
+        self._settings = settings
+        self._parts = parts
+        self._stop = stop
+        self._verbs: dict[str, Callable[[Command], Mapping[str, Any]]] = {
+            "stop": self._end,
+            "pause": self._pause,
+            "resume": self._resume,
+            "release": self._release,
+        }
+
+    def carry_out(self, connection: PostgresConnection) -> None:
+        """Take the oldest new command, do it, and answer."""
+        if connection.closed:
+            return
+        try:
+            with translated("control store"):
+                command = commands.claim(connection, self._settings.name)
+                if command is None:
+                    return
+                state, result = self._answer(command)
+                commands.finish(connection, command.id, state, result)
+                events.record(
+                    connection,
+                    self._settings.name,
+                    f"command_{command.verb}",
+                    f"{command.actor} asked: {command.verb}",
+                    args=dict(command.args),
+                    state=str(state),
+                )
+        except CrossfadeError as error:
+            log.warning("commands_unreadable", error=str(error))
+
+    def _answer(self, command: Command) -> tuple[CommandState, Mapping[str, Any]]:
+        log.info("command", verb=command.verb, actor=command.actor, args=dict(command.args))
+        try:
+            act = self._verbs.get(command.verb)
+            if act is None:
+                raise UsageError(f"this daemon does not know the command {command.verb}")
+            return CommandState.DONE, act(command)
+        except CrossfadeError as error:
+            return CommandState.FAILED, {"error": str(error), "hint": error.hint, "exit_code": int(error.exit_code)}
+
+    def _stores(self, command: Command) -> list[str]:
+        names = [str(name) for name in command.args.get("stores", [])]
+        unknown = [name for name in names if name not in self._settings.stores]
+        if unknown:
+            raise UsageError(
+                f"there is no store {', '.join(unknown)}", hint=f"Stores: {', '.join(self._settings.stores)}"
+            )
+        return names or list(self._settings.stores)
+
+    def _end(self, command: Command) -> Mapping[str, Any]:
+        self._stop.request(f"stopped by {command.actor}")
+        return {"stopping": True}
+
+    def _pause(self, command: Command) -> Mapping[str, Any]:
+        names = self._stores(command)
+        self._parts.pause(names, str(command.args.get("reason") or "") or f"paused by {command.actor}")
+        return {"paused": names}
+
+    def _resume(self, command: Command) -> Mapping[str, Any]:
+        names = self._stores(command)
+        self._parts.resume(names)
+        return {"resumed": names}
+
+    def _release(self, command: Command) -> Mapping[str, Any]:
+        return {"released": self._parts.release(str(command.args.get("table", "")))}

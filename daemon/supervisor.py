@@ -1,0 +1,143 @@
+"""Runs the parts of one migration: reader, copy, one applier per store, housekeeping, heartbeat, commands.
+
+The only builder of these objects. A part that fails ends itself; the others go on, and the status says which and why.
+Without a reader, or when every applier has halted, nothing useful can go on: the daemon ends with that error.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from config.settings import Settings
+from daemon.lifecycle import Stop
+from daemon.lock import take_daemon_lock
+from daemon.orders import Orders
+from daemon.parts import Parts
+from daemon.startup import erase, prepare
+from daemon.until import Until
+from model.errors import CrossfadeError, Fenced
+from stores.control import daemons, events
+from stores.control.migrations import prepare_control
+from stores.errors import translated
+from stores.postgres import PostgresConnection, connect_store
+
+log = structlog.get_logger(__name__)
+
+TICK_S = 0.5
+JOIN_S = 30.0
+
+__all__ = ["Supervisor", "Until"]
+
+
+@dataclass(slots=True)
+class _Control:
+    """The control store as the daemon uses it; reconnects by itself between ticks."""
+
+    settings: Settings
+    lock: PostgresConnection
+    fence: int
+
+    def beat(self, document: Mapping[str, Any]) -> None:
+        with translated("control store"):
+            daemons.beat(self.lock, self.settings.name, self.fence, document)
+
+
+class Supervisor:
+    """One run of the daemon."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        stop: Stop,
+        *,
+        until: Until | None = None,
+        fresh: bool = False,
+        fresh_confirmation: str | None = None,
+        assess_first: bool = True,
+        observer: Callable[[Mapping[str, Any]], None] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._stop = stop
+        self._until = until
+        self._fresh = fresh
+        self._confirmation = fresh_confirmation
+        self._assess_first = assess_first
+        self._observer = observer
+
+    def run(self) -> Mapping[str, Any]:
+        """Run until stopped, until the end that was asked for, or until nothing can go on; gives the last status.
+
+        Raises LockHeld, Refused, SchemaDrift, ConfigError, Unreachable … before anything was changed; afterwards
+        whatever ended the work.
+        """
+        settings = self._settings
+        with ExitStack() as stack:
+            lock = stack.enter_context(closing(connect_store(settings.control_dsn, application="crossfade daemon")))
+            prepare_control(lock)
+            take_daemon_lock(lock, settings.name)
+            if self._fresh:
+                erase(settings, self._confirmation)
+            start = prepare(settings, assess_first=self._assess_first)
+            with translated("control store"):
+                fence = daemons.register(lock, settings.name, socket.gethostname(), os.getpid())
+                events.record(lock, settings.name, "daemon_started", "the daemon began", pid=os.getpid())
+            control = _Control(settings, lock, fence)
+            parts = stack.enter_context(closing(Parts(settings, start, self._stop)))
+            parts.start()
+            orders = Orders(settings, parts, self._stop)
+            try:
+                return self._loop(parts, control, orders)
+            finally:
+                self._stop.request("the daemon ends")
+                parts.join(JOIN_S)
+                self._farewell(parts, control)
+
+    def _loop(self, parts: Parts, control: _Control, orders: Orders) -> Mapping[str, Any]:
+        document = parts.status().document()
+        next_beat = 0.0
+        while not self._stop.is_set():
+            document = parts.status().document()
+            now = time.monotonic()
+            if now >= next_beat:
+                self._beat(control, document)
+                next_beat = now + 1.0
+            if self._observer:
+                self._observer(document)
+            orders.carry_out(control.lock)
+            parts.housekeeping()
+            failure = parts.failure()
+            if failure is not None:
+                raise failure
+            if self._until is not None and self._until.reached(parts):
+                self._stop.request(str(self._until))
+                break
+            self._stop.wait(TICK_S)
+        return document
+
+    def _beat(self, control: _Control, document: Mapping[str, Any]) -> None:
+        try:
+            control.beat(document)
+        except Fenced:
+            raise
+        except CrossfadeError as error:
+            if control.lock.closed:
+                # The advisory lock went with the connection: take both again, or end.
+                log.warning("control_store_lost", error=str(error))
+                control.lock = connect_store(self._settings.control_dsn, application="crossfade daemon")
+                take_daemon_lock(control.lock, self._settings.name)
+
+    def _farewell(self, parts: Parts, control: _Control) -> None:
+        try:
+            control.beat({**parts.status().document(), "state": "STOPPED"})
+            with translated("control store"):
+                events.record(control.lock, self._settings.name, "daemon_stopped", self._stop.reason or "ended")
+        except CrossfadeError as error:
+            log.warning("last_status_not_written", error=str(error))
