@@ -44,6 +44,10 @@ class ServerIdClash(SourceError):
     default_hint = "Give this migration its own source.server_id, or stop the other replica."
 
 
+class StreamEnded(ConnectionLost):
+    """The source ended the stream by itself."""
+
+
 class DumpMode(StrEnum):
     """By what the stream is resumed."""
 
@@ -223,6 +227,6 @@ def refusal(errno: int, text: str, where: str) -> CrossfadeError:
 def refusal_of_packet(packet: bytes, where: str) -> CrossfadeError:
     """Our error for an ERR (0xFF) or EOF (0xFE) packet that ends the stream."""
     if packet[:1] == b"\xfe":
-        return ConnectionLost(f"{where} ended the stream")
+        return StreamEnded(f"{where} ended the stream")
     text = packet[9:] if packet[3:4] == b"#" else packet[3:]
     return refusal(int.from_bytes(packet[1:3], "little"), text.decode("utf-8", "replace"), where)

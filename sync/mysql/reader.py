@@ -19,7 +19,7 @@ from model.errors import CrossfadeError, SourceError
 from model.position import BinlogCoordinate, Position
 from stores.mysql import ServerInfo, connect_source, probe
 from stores.retry import retrying
-from sync.mysql.dump import FILE_START, MAX_OFFSET, DumpMode, DumpStart, ServerIdClash, open_dump
+from sync.mysql.dump import FILE_START, MAX_OFFSET, DumpMode, DumpStart, ServerIdClash, StreamEnded, open_dump
 from sync.mysql.events import (
     CONTROL,
     IGNORABLE,
@@ -31,7 +31,7 @@ from sync.mysql.events import (
     parse_incident,
     require_known,
 )
-from sync.mysql.resume import check_available, choose_mode, gtids_at
+from sync.mysql.resume import check_available, check_server_id, choose_mode, gtids_at
 from sync.mysql.stream import EventStream
 from sync.mysql.transactions import GTID_EVENTS, Boundary, TransactionTracker
 from sync.relay.values import RelayTail, TransactionEnd
@@ -105,6 +105,7 @@ class BinlogReader:
         self._unsynced_bytes = 0
         self._unsynced_since = 0.0
         self._clashes: list[float] = []
+        self._ended_by_source = False
         self._connected = False
         self._mode: DumpMode | None = None
         self._events = self._transactions = self._bytes = self._connects = 0
@@ -149,6 +150,7 @@ class BinlogReader:
             self._session()
         except CrossfadeError as error:
             self._error = str(error)
+            self._ended_by_source = isinstance(error, StreamEnded)
             if isinstance(error, ServerIdClash):
                 self._note_clash(error)
             progress = self._transactions > transactions or time.monotonic() - began > _STEADY_S
@@ -203,6 +205,8 @@ class BinlogReader:
         try:
             info = probe(connection)
             self._info: ServerInfo = info
+            if self._ended_by_source:
+                check_server_id(connection, info, self._server_id)
             relay = self._relay
             if relay.tail is None:
                 start = self._start

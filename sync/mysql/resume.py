@@ -16,7 +16,7 @@ from model.gtid import GtidSet
 from model.position import BinlogCoordinate, Position
 from stores.errors import translated
 from stores.mysql import MysqlConnection, ServerInfo, executed_gtids
-from sync.mysql.dump import FILE_START, DumpMode, DumpStart, open_dump
+from sync.mysql.dump import FILE_START, DumpMode, DumpStart, ServerIdClash, open_dump
 from sync.mysql.events import EventType, parse_gtid, parse_previous_gtids
 from sync.mysql.stream import EventStream
 from sync.mysql.transactions import GTID_EVENTS
@@ -99,6 +99,20 @@ def _check_gtids(connection: MysqlConnection[Any], info: ServerInfo, position: P
         hint="Point `source` at a server that has them, or copy anew: crossfade start --fresh",
         missing_there=extra,
     )
+
+
+def check_server_id(connection: MysqlConnection[Any], info: ServerInfo, server_id: int) -> None:
+    """Raise ServerIdClash when a replica with our id is registered, just after the source ended our own stream.
+
+    For servers that do not say why they ended it (MySQL 5.6); newer ones do.
+    """
+    if info.mariadb or info.version >= (5, 7, 0):
+        return
+    with translated("source"), connection.cursor() as cursor:
+        cursor.execute("SHOW SLAVE HOSTS")
+        taken = any(int(row[0]) == server_id for row in cursor.fetchall())
+    if taken:
+        raise ServerIdClash("the source ended our stream and serves another replica with our server id")
 
 
 def gtids_at(

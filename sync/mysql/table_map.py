@@ -78,8 +78,7 @@ _METADATA_BYTES: Final = {
     T.STRING: 2,
     T.GEOMETRY: 1,
 }
-_NUMERIC: Final = frozenset({T.TINY, T.SHORT, T.INT24, T.LONG, T.LONGLONG, T.NEWDECIMAL, T.FLOAT, T.DOUBLE})
-_MARIADB_NUMERIC: Final = _NUMERIC | {T.YEAR}
+_NUMERIC: Final = frozenset({T.TINY, T.SHORT, T.INT24, T.LONG, T.LONGLONG, T.NEWDECIMAL, T.FLOAT, T.DOUBLE, T.YEAR})
 _CHARACTER: Final = frozenset({T.VARCHAR, T.VAR_STRING, T.STRING, T.BLOB, T.TINY_BLOB, T.MEDIUM_BLOB, T.LONG_BLOB})
 _MARIADB_CHARACTER: Final = _CHARACTER | {T.GEOMETRY, T.BLOB_COMPRESSED, T.VARCHAR_COMPRESSED}
 
@@ -202,7 +201,7 @@ def _label_lists(cursor: Cursor) -> list[tuple[bytes, ...]]:
 
 def _parse_optional(cursor: Cursor, types: bytes, mariadb: bool) -> OptionalMetadata:
     count = len(types)
-    numeric = [i for i, kind in enumerate(types) if kind in (_MARIADB_NUMERIC if mariadb else _NUMERIC)]
+    numeric = [i for i, kind in enumerate(types) if kind in _NUMERIC]
     character = [i for i, kind in enumerate(types) if kind in (_MARIADB_CHARACTER if mariadb else _CHARACTER)]
     geometry = [i for i, kind in enumerate(types) if kind == T.GEOMETRY]
     vectors = [i for i, kind in enumerate(types) if kind == T.VECTOR]

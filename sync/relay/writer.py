@@ -10,7 +10,7 @@ import fcntl
 import os
 import threading
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -171,9 +171,10 @@ class RelayWriter:
         self.sync()
 
     def change_source(self, source: str) -> None:
-        """Note that the stream goes on from another server; kept from the next segment on, which is begun at once."""
-        if self._segments and source != self.source:
-            self.sync()
+        """The stream goes on from another server: a new segment says so; the coordinate is unknown until `move`."""
+        last = self._last
+        if last is not None and source != self.source:
+            self._last = replace(last, coordinate=BinlogCoordinate("", 0))
             self._roll(source)
             self.sync()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,11 @@ def caught_up(follower: Follower, settings: SourceSettings) -> bool:
     """Whether the relay reaches the end of a quiet source."""
     tail = follower.writer.tail
     return tail is not None and tail.position.coordinate >= position_now(settings).coordinate
+
+
+def reconnected(proxy: Proxy, accepted: int, follower: Follower, settings: SourceSettings) -> bool:
+    """Whether the reader came back through the proxy, or had nothing left to read."""
+    return proxy.accepted > accepted or caught_up(follower, settings)
 
 
 def test_everything_is_in_the_relay_once(source_db: SourceDatabase, tmp_path: Path) -> None:
@@ -71,7 +77,8 @@ def test_idle_position_moves_to_the_end_of_the_binlog(source_db: SourceDatabase,
         assert after.position.coordinate.index == before.position.coordinate.index + 1
     with following(settings, tmp_path) as follower:
         # The new file is remembered: the old one may be purged without harm.
-        assert follower.writer.tail == after
+        assert follower.writer.tail is not None
+        assert follower.writer.tail.position.coordinate.file == after.position.coordinate.file
         follower.catch_up()
 
 
@@ -92,8 +99,7 @@ def test_resume_after_connections_cut_anywhere(source_db: SourceDatabase, tmp_pa
         with following(proxied, tmp_path, start, segment_bytes=1 << 17) as follower:
             for cut in range(12):
                 proxy.cut_after(20_000 + cut * 7_777)
-                accepted = proxy.accepted
-                wait_until(lambda: proxy.accepted > accepted or caught_up(follower, settings))
+                wait_until(partial(reconnected, proxy, proxy.accepted, follower, settings))
             proxy.resume()
             follower.catch_up()
             assert follower.rows() == expected
@@ -105,19 +111,20 @@ def test_resume_after_connections_cut_anywhere(source_db: SourceDatabase, tmp_pa
 def test_half_open_connection_is_noticed(source_db: SourceDatabase, tmp_path: Path) -> None:
     settings = settings_of(source_db.server, heartbeat_s=0.3, connect_timeout_s=2)
     source_db.execute(TABLE.format("t"))
-    with Proxy(source_db.server.host, source_db.server.port) as proxy:
-        with following(through(settings, proxy.port), tmp_path, position_now(settings)) as follower:
-            source_db.execute("INSERT INTO t VALUES (1, 'a')")
-            follower.catch_up()
-            proxy.drop_silently()
-            source_db.execute("INSERT INTO t VALUES (2, 'b')")
-            wait_until(lambda: not follower.reader.state.connected)
-            assert "silent" in (follower.reader.state.error or "")
-            # Only the old connection is dead: a new one works.
-            proxy.resume()
-            source_db.execute("INSERT INTO t VALUES (3, 'c')")
-            follower.catch_up()
-            assert [row[1] for row in follower.rows()] == [1, 2, 3]
+    with (
+        Proxy(source_db.server.host, source_db.server.port) as proxy,
+        following(through(settings, proxy.port), tmp_path, position_now(settings)) as follower,
+    ):
+        source_db.execute("INSERT INTO t VALUES (1, 'a')")
+        follower.catch_up()
+        proxy.drop_silently()
+        source_db.execute("INSERT INTO t VALUES (2, 'b')")
+        wait_until(lambda: not follower.reader.state.connected)
+        assert "silent" in (follower.reader.state.error or "")
+        proxy.resume()
+        source_db.execute("INSERT INTO t VALUES (3, 'c')")
+        follower.catch_up()
+        assert [row[1] for row in follower.rows()] == [1, 2, 3]
 
 
 def test_heartbeats_keep_a_quiet_stream_alive(source_db: SourceDatabase, tmp_path: Path) -> None:
@@ -180,7 +187,9 @@ def test_checksum_switched_live(source_db: SourceDatabase, tmp_path: Path) -> No
 
 def test_row_larger_than_a_packet(source_db: SourceDatabase, tmp_path: Path) -> None:
     settings = settings_of(source_db.server)
-    source_db.execute(TABLE.format("t"))
+    # InnoDB of 5.6 refuses a BLOB of more than a tenth of its log.
+    engine = "MyISAM" if source_db.server.flavour.name == "mysql-5.6" else "InnoDB"
+    source_db.execute(TABLE.format("t").replace("InnoDB", engine))
     with following(settings, tmp_path, segment_bytes=4 << 20) as follower:
         source_db.execute(
             "INSERT INTO t VALUES (1, 'before')",
