@@ -64,7 +64,7 @@ def connect_source(
         "host": settings.host,
         "port": settings.port,
         "user": settings.user,
-        "password": settings.password.get_secret_value(),
+        "password": settings.password.get_secret_value().encode(),
         "database": database,
         "charset": "utf8mb4",
         "autocommit": True,
