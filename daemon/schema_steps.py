@@ -5,15 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-import structlog
-
 from stores.postgres import PostgresConnection
 from sync.postgres.schema_apply import apply_schema
 from transforms.ddl import Phase as DdlPhase
 from transforms.plan import TablePlan
 from transforms.target import TargetTable
-
-log = structlog.get_logger(__name__)
 
 
 class PhaseSchema:
@@ -21,19 +17,15 @@ class PhaseSchema:
 
     def build_indexes(self, connection: PostgresConnection, plan: TablePlan) -> None:
         """Non-unique secondary indexes, while nobody writes the table."""
-        self._apply(connection, [_without_keys(plan.target)], DdlPhase.AFTER_COPY)
+        apply_schema(connection, [_without_keys(plan.target)], DdlPhase.AFTER_COPY)
 
     def create_uniques(self, connection: PostgresConnection, plan: TablePlan) -> None:
         """Unique indexes, once the table can no longer pass through states that the source never had."""
-        self._apply(connection, [_without_keys(plan.target)], DdlPhase.AFTER_CONSISTENT)
+        apply_schema(connection, [_without_keys(plan.target)], DdlPhase.AFTER_CONSISTENT)
 
     def create_foreign_keys(self, connection: PostgresConnection, plans: Sequence[TablePlan]) -> None:
         """Foreign keys between the tables of one store, when all of them stream."""
-        self._apply(connection, [plan.target for plan in plans], DdlPhase.AFTER_CONSISTENT)
-
-    def _apply(self, connection: PostgresConnection, tables: Sequence[TargetTable], phase: DdlPhase) -> None:
-        for item in apply_schema(connection, tables, phase):
-            log.info("schema_step", object=str(item), phase=phase.value)
+        apply_schema(connection, [plan.target for plan in plans], DdlPhase.AFTER_CONSISTENT)
 
 
 def _without_keys(table: TargetTable) -> TargetTable:

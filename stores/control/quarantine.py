@@ -1,4 +1,4 @@
-"""The quarantine: rows that a store cannot hold, with key, payload and reason. Nothing is dropped without a record here."""
+"""The quarantine: rows that a store cannot hold, with key, payload and reason. Nothing is dropped unrecorded."""
 
 from __future__ import annotations
 
