@@ -26,8 +26,8 @@ from stores.errors import translated
 from stores.mysql import ServerInfo
 from stores.postgres import PostgresConnection, connect_store
 from sync.assess import assess
-from sync.postgres.copy import empty_target
 from sync.postgres.drift import require_fit
+from sync.postgres.schema_reset import reset_tables
 from sync.postgres.store_catalog import read_store
 from transforms.plan import MigrationPlan, TablePlan
 
@@ -115,8 +115,7 @@ def erase(settings: Settings, confirmation: str | None) -> None:
         ):
             if _read(connection, settings.name) is not None:
                 streams.forget(connection, settings.name)
-            for plan in planned.plan.of_store(name):
-                empty_target(connection, plan)
+            reset_tables(connection, [plan.target for plan in planned.plan.of_store(name)])
     log.warning("stream.erased", migration=settings.name)
 
 
