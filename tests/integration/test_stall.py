@@ -21,7 +21,7 @@ from tests.support.copying import Copying, copying
 from tests.support.servers import SourceDatabase, StoreDatabase, TestServers, source_database
 from tests.support.streaming import settings_of, wait_until
 
-STALL_S = 4
+STALL_S = 3
 STALLED = 777
 
 
