@@ -410,7 +410,7 @@ def remainder(left: Typed, right: Typed) -> Typed:
         return EXACT.remainder(a, b) if b else None
 
     return make(
-        Kind.NUMBER, function, [left, right], f"MOD({left.mysql}, {right.mysql})",
+        Kind.NUMBER, function, [left, right], f"(MOD({left.mysql}, {right.mysql}) + 0)",
         f"mod({left.postgres}, NULLIF({right.postgres}, 0))", **size,
     )  # fmt: skip
 
