@@ -12,6 +12,7 @@ from psycopg import sql
 from model.rows import Row
 from stores.postgres import PostgresConnection
 from sync.cascades import Action, CascadeGraph, Edge, Trigger
+from sync.postgres.statements import quoted
 from transforms.plan import TablePlan
 
 _NEW = "new_"
@@ -149,15 +150,16 @@ def sweep(connection: PostgresConnection, edge: Edge, parent: TablePlan, columns
         query = sql.SQL("UPDATE {} AS c SET {} WHERE {}").format(_table(edge.child), blanks, orphaned)
     else:
         query = sql.SQL("DELETE FROM {} AS c WHERE {}").format(_table(edge.child), orphaned)
-    return connection.execute(query).rowcount
+    # Parameters, though there are none: the names are quoted for statements that have them.
+    return connection.execute(query, ()).rowcount
 
 
-def _table(plan: TablePlan) -> sql.Identifier:
-    return sql.Identifier(plan.target.schema, plan.target.name)
+def _table(plan: TablePlan) -> sql.SQL:
+    return quoted(plan.target.schema, plan.target.name)
 
 
-def _name(plan: TablePlan, column: int) -> sql.Identifier:
-    return sql.Identifier(plan.columns[column].target.name)
+def _name(plan: TablePlan, column: int) -> sql.SQL:
+    return quoted(plan.columns[column].target.name)
 
 
 def _value(prefix: str, place: int) -> sql.Identifier:

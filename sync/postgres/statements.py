@@ -22,8 +22,16 @@ _NO_EQUALITY = frozenset({"json", "xml"})
 """Types without an equality operator; they are compared as text."""
 
 
+def quoted(*parts: str) -> sql.SQL:
+    """An identifier for statements with parameters, in which the driver reads a lone `%` as a placeholder."""
+    return sql.SQL(sql.Identifier(*parts).as_string(None).replace("%", "%%"))
+
+
 class PlanStatements:
-    """Statements of one plan. `stage` is the name of its staging table in the session."""
+    """Statements of one plan. `stage` is the name of its staging table in the session.
+
+    Names come twice: as `sql.Identifier` for statements without parameters, `quoted` for those with.
+    """
 
     def __init__(self, plan: TablePlan, stage: str) -> None:
         self.plan = plan
@@ -31,21 +39,20 @@ class PlanStatements:
         self.stage = sql.Identifier("pg_temp", stage)
         self._stage_name = sql.Identifier(stage)
         self.names = tuple(sql.Identifier(column.target.name) for column in plan.columns)
+        self._quoted = tuple(quoted(column.target.name) for column in plan.columns)
+        self._quoted_table = quoted(plan.target.schema, plan.target.name)
         self.every: Mask = tuple(range(len(plan.columns)))
         self._masked: dict[tuple[str, Mask], sql.Composed] = {}
 
-    def _list(self, mask: Sequence[int], prefix: sql.Composable | None = None) -> sql.Composed:
-        names = [self.names[index] for index in mask]
-        if prefix is None:
-            return sql.SQL(", ").join(names)
-        return sql.SQL(", ").join(sql.SQL("{}.{}").format(prefix, name) for name in names)
+    def _list(self, mask: Sequence[int], names: Sequence[sql.Composable], prefix: str = "") -> sql.Composed:
+        return sql.SQL(", ").join(sql.SQL(prefix) + names[index] for index in mask)
 
-    def _conflict(self, mask: Mask) -> sql.Composed:
-        key = self._list(self.plan.key)
+    def _conflict(self, mask: Mask, names: Sequence[sql.Composable]) -> sql.Composed:
+        key = self._list(self.plan.key, names)
         present = set(mask)
         assignments = [
             sql.SQL("{0} = excluded.{0}").format(name) if index in present else sql.SQL("{} = DEFAULT").format(name)
-            for index, name in enumerate(self.names)
+            for index, name in enumerate(names)
             if index not in self.plan.key
         ]
         if not assignments:
@@ -57,10 +64,10 @@ class PlanStatements:
         found = self._masked.get(("upsert", mask))
         if found is None:
             found = sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE VALUES ({})").format(
-                self.table, self._list(mask), sql.SQL(", ").join([sql.Placeholder()] * len(mask))
+                self._quoted_table, self._list(mask, self._quoted), sql.SQL(", ").join([sql.Placeholder()] * len(mask))
             )
             if self.plan.key:
-                found += self._conflict(mask)
+                found += self._conflict(mask, self._quoted)
             self._masked["upsert", mask] = found
         return found
 
@@ -69,8 +76,8 @@ class PlanStatements:
         found = self._masked.get(("patch", mask))
         if found is None:
             found = sql.SQL("UPDATE {} SET {} WHERE {}").format(
-                self.table,
-                sql.SQL(", ").join(sql.SQL("{} = %s").format(self.names[index]) for index in mask),
+                self._quoted_table,
+                sql.SQL(", ").join(sql.SQL("{} = %s").format(self._quoted[index]) for index in mask),
                 self._key_is_given,
             )
             self._masked["patch", mask] = found
@@ -78,25 +85,25 @@ class PlanStatements:
 
     @cached_property
     def _key_is_given(self) -> sql.Composed:
-        return sql.SQL(" AND ").join(sql.SQL("{} = %s").format(self.names[index]) for index in self.plan.key)
+        return sql.SQL(" AND ").join(sql.SQL("{} = %s").format(self._quoted[index]) for index in self.plan.key)
 
     @cached_property
     def delete(self) -> sql.Composed:
         """DELETE of one row by key."""
-        return sql.SQL("DELETE FROM {} WHERE {}").format(self.table, self._key_is_given)
+        return sql.SQL("DELETE FROM {} WHERE {}").format(self._quoted_table, self._key_is_given)
 
     @cached_property
     def fetch(self) -> sql.Composed:
         """SELECT of one row by key, every column as text."""
-        columns = sql.SQL(", ").join(sql.SQL("{}::text").format(name) for name in self.names)
-        return sql.SQL("SELECT {} FROM {} WHERE {}").format(columns, self.table, self._key_is_given)
+        columns = sql.SQL(", ").join(sql.SQL("{}::text").format(name) for name in self._quoted)
+        return sql.SQL("SELECT {} FROM {} WHERE {}").format(columns, self._quoted_table, self._key_is_given)
 
     @cached_property
     def create_stage(self) -> sql.Composed:
         """The session's staging table: the target's columns with their types, and what becomes of the row."""
         return sql.SQL(
             "CREATE TEMPORARY TABLE {} ON COMMIT DELETE ROWS AS SELECT NULL::smallint AS {}, {} FROM {} WITH NO DATA"
-        ).format(self._stage_name, FATE, self._list(self.every), self.table)
+        ).format(self._stage_name, FATE, self._list(self.every, self.names), self.table)
 
     @cached_property
     def truncate_stage(self) -> sql.Composed:
@@ -106,17 +113,17 @@ class PlanStatements:
     @cached_property
     def copy_stage(self) -> sql.Composed:
         """COPY of whole rows with their fate into staging."""
-        return sql.SQL("COPY {} ({}, {}) FROM STDIN").format(self.stage, FATE, self._list(self.every))
+        return sql.SQL("COPY {} ({}, {}) FROM STDIN").format(self.stage, FATE, self._list(self.every, self.names))
 
     @cached_property
     def copy_stage_keys(self) -> sql.Composed:
         """COPY of keys to delete into staging."""
-        return sql.SQL("COPY {} ({}, {}) FROM STDIN").format(self.stage, FATE, self._list(self.plan.key))
+        return sql.SQL("COPY {} ({}, {}) FROM STDIN").format(self.stage, FATE, self._list(self.plan.key, self.names))
 
     @cached_property
     def copy_table(self) -> sql.Composed:
         """COPY of whole rows straight into the target, for keyless tables."""
-        return sql.SQL("COPY {} ({}) FROM STDIN").format(self.table, self._list(self.every))
+        return sql.SQL("COPY {} ({}) FROM STDIN").format(self.table, self._list(self.every, self.names))
 
     @cached_property
     def delete_staged(self) -> sql.Composed:
@@ -130,31 +137,35 @@ class PlanStatements:
     def upsert_staged(self) -> sql.Composed:
         """INSERT of every staged row that is moved or upserted."""
         return sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {} AS s WHERE s.{} >= 1").format(
-            self.table, self._list(self.every), self._list(self.every, sql.SQL("s")), self.stage, FATE
-        ) + self._conflict(self.every)
+            self.table, self._list(self.every, self.names), self._list(self.every, self.names, "s."), self.stage, FATE
+        ) + self._conflict(self.every, self.names)
 
     @cached_property
     def _one_like(self) -> sql.Composed:
         """ctid of one row that equals the given one in every column."""
         parts = []
-        for column, name in zip(self.plan.columns, self.names, strict=True):
+        for column, name in zip(self.plan.columns, self._quoted, strict=True):
             if column.target.type in _NO_EQUALITY:
                 kind = sql.SQL("json" if column.target.type == "json" else "xml")
                 parts.append(sql.SQL("{}::text IS NOT DISTINCT FROM %s::{}::text").format(name, kind))
             else:
                 parts.append(sql.SQL("{} IS NOT DISTINCT FROM %s").format(name))
-        return sql.SQL("(SELECT ctid FROM {} WHERE {} LIMIT 1)").format(self.table, sql.SQL(" AND ").join(parts))
+        return sql.SQL("(SELECT ctid FROM {} WHERE {} LIMIT 1)").format(
+            self._quoted_table, sql.SQL(" AND ").join(parts)
+        )
 
     @cached_property
     def delete_like(self) -> sql.Composed:
         """Keyless: DELETE of one row that equals the given one."""
-        return sql.SQL("DELETE FROM {} WHERE ctid = {}").format(self.table, self._one_like)
+        return sql.SQL("DELETE FROM {} WHERE ctid = {}").format(self._quoted_table, self._one_like)
 
     @cached_property
     def update_like(self) -> sql.Composed:
         """Keyless: UPDATE of one row that equals the old one: new values first, then the old."""
         return sql.SQL("UPDATE {} SET {} WHERE ctid = {}").format(
-            self.table, sql.SQL(", ").join(sql.SQL("{} = %s").format(name) for name in self.names), self._one_like
+            self._quoted_table,
+            sql.SQL(", ").join(sql.SQL("{} = %s").format(name) for name in self._quoted),
+            self._one_like,
         )
 
 

@@ -73,10 +73,15 @@ def make_plan(table: TableDef, *, store: str = "main", prefix: str = "", target:
 
 def create_sql(plan: TablePlan) -> str:
     """CREATE TABLE of a plan's target, without its secondary uniques."""
-    parts = [f'"{column.name}" {column.type}' for column in plan.target.columns]
+    parts = [f"{quoted(column.name)} {column.type}" for column in plan.target.columns]
     if plan.target.key:
-        parts.append("PRIMARY KEY (" + ", ".join(f'"{name}"' for name in plan.target.key) + ")")
-    return f'CREATE TABLE "{plan.target.name}" ({", ".join(parts)})'
+        parts.append("PRIMARY KEY (" + ", ".join(map(quoted, plan.target.key)) + ")")
+    return f"CREATE TABLE {quoted(plan.target.name)} ({', '.join(parts)})"
+
+
+def quoted(name: str) -> str:
+    """A PostgreSQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 class Impossible(Exception):
@@ -100,6 +105,12 @@ class SourceModel:
         """INSERT of one row; integers become text."""
         row = as_row(fields)
         self._check(name, row, None)
+        self.rows[name].append(row)
+        self._note(Op.INSERT, name, None, row)
+
+    def load(self, name: str, *fields: object) -> None:
+        """INSERT without looking for duplicates, for many rows."""
+        row = as_row(fields)
         self.rows[name].append(row)
         self._note(Op.INSERT, name, None, row)
 
