@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from console import assess, configure, daemon, doctor, schema, status
+from console import assess, configure, daemon, demo, doctor, schema, status
 from console.output import Invocation, Output
 
 app = typer.Typer(
@@ -61,3 +61,4 @@ schema.register(app)
 daemon.register(app)
 status.register(app)
 doctor.register(app)
+demo.register(app)
