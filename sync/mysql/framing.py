@@ -1,7 +1,7 @@
 """Cuts the byte stream of an authenticated connection into MySQL packets, reading as much at once as there is.
 
-Owns nothing but its buffer; packets longer than 16 MB come as their wire pieces, so that no event need be whole in
-memory. It does not know what is in a packet.
+Owns nothing but its buffer; long packets, and messages of several, are handed out in parts, so that no event need be
+whole in memory. It does not know what is in a packet.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from typing import Final
 from model.errors import ConnectionLost
 
 _RECEIVE_BYTES: Final = 1 << 20
+_PART_BYTES: Final = 1 << 19
+"""Longer packets are handed out in parts."""
 _POLL_S: Final = 0.2
 FULL_PACKET: Final = 0xFFFFFF
-"""A packet of this length goes on in the next one."""
+"""A message goes on in the next packet after one of this length (protocol manual, "MySQL Packets")."""
 
 
 class PacketStream:
@@ -34,6 +36,8 @@ class PacketStream:
         self._buffer = bytearray(_RECEIVE_BYTES)
         self._start = 0
         self._end = 0
+        self._left = 0
+        self._continued = False
         self._heard = time.monotonic()
         self.received_bytes = 0
         sock.settimeout(silence_s)
@@ -41,21 +45,39 @@ class PacketStream:
     def ready(self) -> bool:
         """Whether a whole packet is buffered or the socket has more to read at once."""
         have = self._end - self._start
-        if have >= 4 and have >= 4 + self._length():
+        if have >= 4 and have >= min(_PART_BYTES, 4 + self._length()):
             return True
         return bool((self._tls is not None and self._tls.pending()) or self._poll.poll(0))
 
     def next_packet(self) -> bytes | None:
-        """The payload of the next wire packet (≤ 16 MB); None when `stop` was set. Raises ConnectionLost."""
+        """The next wire packet, or its first part if it is long (`more` says so); None when `stop` was set.
+
+        Raises ConnectionLost.
+        """
         if not self._fill(4):
             return None
-        length = self._length()
+        self._left = self._length()
+        self._continued = self._left == FULL_PACKET
         self._start += 4
-        if length <= self._end - self._start:
-            packet = bytes(memoryview(self._buffer)[self._start : self._start + length])
-            self._start += length
-            return packet
-        return self._large(length)
+        return self._chunk()
+
+    @property
+    def more(self) -> bool:
+        """Whether `next_part` has more of the message that `next_packet` began."""
+        return self._left > 0 or self._continued
+
+    def next_part(self) -> bytes | None:
+        """More of the message, over as many wire packets as it takes; None when `stop` was set."""
+        return self._chunk() if self._left else self.next_packet()
+
+    def _chunk(self) -> bytes | None:
+        count = min(self._left, _PART_BYTES)
+        if not self._fill(count):
+            return None
+        part = bytes(memoryview(self._buffer)[self._start : self._start + count])
+        self._start += count
+        self._left -= count
+        return part
 
     def _length(self) -> int:
         buffer, start = self._buffer, self._start
@@ -73,21 +95,6 @@ class PacketStream:
                 return False
             self._end += count
         return True
-
-    def _large(self, length: int) -> bytes | None:
-        """A packet that is not wholly in the buffer is received into its own."""
-        packet = bytearray(length)
-        have = self._end - self._start
-        packet[:have] = memoryview(self._buffer)[self._start : self._end]
-        self._start = self._end = 0
-        view = memoryview(packet)
-        while have < length:
-            count = self._receive(view[have:])
-            if count is None:
-                return None
-            have += count
-        view.release()
-        return bytes(packet)
 
     def _receive(self, into: memoryview) -> int | None:
         """Bytes received, at least one; None when `stop` was set. Raises ConnectionLost at the end or in silence."""

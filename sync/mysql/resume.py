@@ -142,8 +142,9 @@ def gtids_at(
         found = GtidSet()
         while stream.offset < coordinate.offset and (event := stream.next_event()) is not None:
             header, raw = event
-            for _ in stream.pieces(header):
-                pass
+            for piece in stream.pieces(header):
+                if header.type == EventType.PREVIOUS_GTIDS and piece is not None:
+                    raw += piece
             if header.type == EventType.PREVIOUS_GTIDS:
                 found = GtidSet.parse(parse_previous_gtids(stream.body(raw)))
             elif header.type in GTID_EVENTS:

@@ -1,6 +1,6 @@
 """Packets of a dump become events: checksums verified, binlog file and 64-bit offset followed, format kept.
 
-An event of more than 16 MB comes in pieces. Judges nothing but framing; what an event means is the caller's business.
+A long event comes in pieces. Judges nothing but framing; what an event means is the caller's business.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sync.mysql.events import (
     parse_heartbeat,
     parse_rotate,
 )
-from sync.mysql.framing import FULL_PACKET, PacketStream
+from sync.mysql.framing import PacketStream
 
 _MASK: Final = (1 << 32) - 1
 _RESIDUE: Final = 0x2144DF1C
@@ -60,7 +60,6 @@ class EventStream:
         """Offset after the last event."""
         self.format: FormatDescription | None = None
         self.checksum_bytes = 0
-        self._more = False
         self._crc = 0
         self._left = 0
 
@@ -78,8 +77,7 @@ class EventStream:
             raise refusal_of_packet(packet, self._where)
         raw = packet[1:]
         header = parse_header(raw)
-        self._more = len(packet) == FULL_PACKET
-        if self._more:
+        if self._packets.more:
             self._crc, self._left = zlib.crc32(raw), header.size - len(raw)
         elif len(raw) != header.size:
             raise self._corrupt("an event's length does not match its packet", header)
@@ -87,7 +85,7 @@ class EventStream:
         if kind in CONTROL:
             self._control(header, raw)
             return header, raw
-        if self.checksum_bytes and not self._more and zlib.crc32(raw) != _RESIDUE:
+        if self.checksum_bytes and not self._packets.more and zlib.crc32(raw) != _RESIDUE:
             raise self._corrupt("a binlog event's checksum is wrong", header)
         self.start = self.offset
         if header.log_pos or not (header.flags & ARTIFICIAL or kind in IGNORABLE):
@@ -101,18 +99,17 @@ class EventStream:
     @property
     def in_pieces(self) -> bool:
         """Whether more of the last event is to come from `pieces`."""
-        return self._more
+        return self._packets.more
 
     def pieces(self, header: EventHeader) -> Iterator[bytes | None]:
-        """The rest of an event of more than 16 MB, then its checksum is judged; None when told to stop."""
-        if not self._more:
+        """The rest of a long event, then its checksum is judged; None when told to stop."""
+        if not self._packets.more:
             return
-        while self._more:
-            piece = self._packets.next_packet()
+        while self._packets.more:
+            piece = self._packets.next_part()
             if piece is None:
                 yield None
                 return
-            self._more = len(piece) == FULL_PACKET
             self._crc = zlib.crc32(piece, self._crc)
             self._left -= len(piece)
             if piece:

@@ -1,0 +1,367 @@
+"""The relay: written, torn, reopened, purged and read, from the same and from another process."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.errors import LockHeld, PositionPurged
+from model.position import BinlogCoordinate, Flavour, Position
+from sync.mysql.events import EventType
+from sync.relay.reader import RelayReader
+from sync.relay.records import CorruptRelay, segment_numbers, segment_path
+from sync.relay.values import RelayTail, TransactionEnd
+from sync.relay.writer import RelayWriter
+from tests.unit.sync.binlog_bytes import SERVER_UUID, event, format_description
+
+FILE = "bin.000001"
+START = RelayTail(0, Position(Flavour.MYSQL, BinlogCoordinate(FILE, 4), f"{SERVER_UUID}:1-10"))
+SEGMENT = 4096
+
+
+def open_writer(directory: Path, *, budget: int = 1 << 30, stop: threading.Event | None = None) -> RelayWriter:
+    writer = RelayWriter(directory, SEGMENT, budget, stop=stop)
+    if writer.tail is None:
+        writer.begin(START, "server-1", gtids_known=True)
+    if writer.tail is not None and writer.tail.position.coordinate.file == FILE:
+        writer.set_format(format_description())  # as every connection does
+    return writer
+
+
+def append(writer: RelayWriter, seq: int, bodies: list[bytes], *, end: bool = True) -> None:
+    """One transaction of row events; the first body is also cut in two parts."""
+    for number, body in enumerate(bodies):
+        raw = event(EventType.WRITE_ROWS_V2, body)
+        cut = max(19, len(raw) // 2) if number == 0 else len(raw)
+        writer.append_event(raw[:cut], FILE)
+        if cut < len(raw):
+            writer.append_part(raw[cut:])
+    if end:
+        writer.end_transaction(
+            TransactionEnd(seq, f"{SERVER_UUID}:{10 + seq}", BinlogCoordinate(FILE, 100 * seq), seq * 1_000_001)
+        )
+
+
+def contents(directory: Path, after: int = 0) -> list[tuple[int, list[bytes]]]:
+    """(seq, bodies) of everything a fresh reader finds."""
+    reader = RelayReader(directory)
+    try:
+        return [(t.seq, [body for _, body in t.events()]) for t in reader.transactions(after)]
+    finally:
+        reader.close()
+
+
+def crash(writer: RelayWriter) -> None:
+    """Drop the writer as a killed process would: what is in its buffer is gone."""
+    assert writer._file is not None
+    writer._file.detach().close()  # type: ignore[attr-defined]
+    writer._tail_file.close()
+    writer._lock_file.close()
+
+
+def test_facts_of_a_transaction(tmp_path: Path) -> None:
+    writer = open_writer(tmp_path)
+    append(writer, 1, [b"a", b"bb"])
+    writer.sync()
+    (transaction,) = RelayReader(tmp_path).transactions(0)
+    assert (transaction.seq, transaction.gtid, transaction.event_count) == (1, f"{SERVER_UUID}:11", 2)
+    assert transaction.commit_time == pytest.approx(1.000001)
+    assert transaction.bytes == 2 * 23 + 3
+    assert str(transaction.position) == f"{FILE}:100 [{SERVER_UUID}:1-11]"
+    assert [body for _, body in transaction.events()] == [b"a", b"bb"]
+    assert [body for _, body in transaction.events()] == [b"a", b"bb"]
+    assert writer.tail == RelayTail(1, transaction.position)
+    writer.close()
+
+
+def test_only_synced_whole_transactions_are_seen(tmp_path: Path) -> None:
+    writer = open_writer(tmp_path)
+    append(writer, 1, [b"a"])
+    assert contents(tmp_path) == []
+    writer.sync()
+    append(writer, 2, [b"b"], end=False)
+    writer.sync()
+    assert contents(tmp_path) == [(1, [b"a"])]
+    writer.discard_open()
+    append(writer, 2, [b"c"])
+    writer.sync()
+    assert contents(tmp_path) == [(1, [b"a"]), (2, [b"c"])]
+    writer.close()
+
+
+def test_transaction_over_many_segments(tmp_path: Path) -> None:
+    bodies = [bytes([n]) * 1500 for n in range(40)]
+    writer = open_writer(tmp_path)
+    append(writer, 1, [b"small"])
+    append(writer, 2, bodies)
+    append(writer, 3, [b"after"])
+    writer.sync()
+    assert len(segment_numbers(tmp_path)) > 10
+    expected = [(1, [b"small"]), (2, bodies), (3, [b"after"])]
+    for after in range(4):
+        assert contents(tmp_path, after) == expected[after:]
+    # Unfinished over several segments, then dropped: the later files are gone, and the numbers come again.
+    before = segment_numbers(tmp_path)
+    append(writer, 4, bodies, end=False)
+    writer.discard_open()
+    assert segment_numbers(tmp_path) == before
+    append(writer, 4, bodies)
+    writer.close()
+    assert contents(tmp_path, 3) == [(4, bodies)]
+
+
+def test_crash_inside_a_transaction_over_segments(tmp_path: Path) -> None:
+    writer = open_writer(tmp_path)
+    append(writer, 1, [b"kept"])
+    writer.sync()
+    append(writer, 2, [b"x" * 1500] * 30, end=False)
+    crash(writer)
+    writer = open_writer(tmp_path)
+    assert writer.tail is not None and writer.tail.seq == 1
+    assert len(segment_numbers(tmp_path)) == 1
+    append(writer, 2, [b"again"])
+    writer.close()
+    assert contents(tmp_path) == [(1, [b"kept"]), (2, [b"again"])]
+
+
+def test_file_change_is_remembered_and_moves_the_coordinate(tmp_path: Path) -> None:
+    writer = open_writer(tmp_path)
+    append(writer, 1, [b"a"])
+    writer.move(BinlogCoordinate(FILE, 900))
+    writer.sync()
+    assert writer.tail is not None and writer.tail.position.coordinate.offset == 900
+    writer.move(BinlogCoordinate("bin.000002", 4))
+    writer.close()
+    writer = open_writer(tmp_path)
+    assert writer.tail is not None
+    assert (writer.tail.seq, str(writer.tail.position.coordinate)) == (1, "bin.000002:4")
+    with pytest.raises(CorruptRelay):
+        writer.append_event(b"", FILE)
+    writer.close()
+
+
+def test_purge_frees_whole_segments_only(tmp_path: Path) -> None:
+    writer = open_writer(tmp_path)
+    for seq in range(1, 31):
+        append(writer, seq, [bytes(1000)])
+    writer.sync()
+    assert writer.purge(1) == 0
+    assert writer.purge(15) > 0
+    assert 1 < writer.first_seq <= 15
+    reader = RelayReader(tmp_path)
+    assert reader.first_seq == writer.first_seq
+    assert [t.seq for t in reader.transactions(14)] == list(range(15, 31))
+    with pytest.raises(PositionPurged):
+        list(reader.transactions(0))
+    # The open transaction and the tail are never purged.
+    append(writer, 31, [bytes(1000)] * 30, end=False)
+    writer.purge(10_000)
+    writer.end_transaction(TransactionEnd(31, "", BinlogCoordinate(FILE, 9999), 0))
+    writer.close()
+    assert [seq for seq, _ in contents(tmp_path, 30)] == [31]
+    writer = open_writer(tmp_path)
+    assert writer.tail is not None and writer.tail.seq == 31
+    writer.close()
+
+
+def test_over_budget_waits_for_purge(tmp_path: Path) -> None:
+    stop = threading.Event()
+    writer = open_writer(tmp_path, budget=1 << 17, stop=stop)
+    seq = 0
+
+    def write() -> None:
+        nonlocal seq
+        while seq < 60:
+            append(writer, seq + 1, [bytes(8000)])
+            seq += 1
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    reader = RelayReader(tmp_path)
+    seen = 0
+    while seen < 60:
+        assert reader.wait(seen, 10)
+        tail = reader.tail
+        assert tail is not None
+        seen = tail.seq
+        assert writer.size_bytes < (1 << 17) + (1 << 16) + 20_000
+        writer.purge(seen + 1)
+    thread.join(10)
+    # A stop ends the wait too.
+    writer.purge(0)
+    stop.set()
+    for number in range(61, 90):
+        append(writer, number, [bytes(8000)])
+    assert writer.over_budget
+    writer.close()
+
+
+def test_a_transaction_larger_than_the_budget_passes(tmp_path: Path) -> None:
+    writer = open_writer(tmp_path, budget=1 << 17)
+    append(writer, 1, [bytes(8000)] * 40)
+    assert writer.over_budget
+    writer.close()
+    assert [seq for seq, _ in contents(tmp_path)] == [1]
+
+
+def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    writer = open_writer(tmp_path)
+    with pytest.raises(LockHeld):
+        RelayWriter(tmp_path, SEGMENT, 1 << 30)
+    writer.close()
+    open_writer(tmp_path).close()
+
+
+def test_reader_in_another_process_follows(tmp_path: Path) -> None:
+    writer = open_writer(tmp_path)
+    append(writer, 1, [b"a"])
+    writer.sync()
+    program = (
+        "import sys; from pathlib import Path; from sync.relay.reader import RelayReader\n"
+        "reader = RelayReader(Path(sys.argv[1])); seen = 0\n"
+        "while seen < 200:\n"
+        "    assert reader.wait(seen, 20)\n"
+        "    for t in reader.transactions(seen):\n"
+        "        assert t.seq == seen + 1 and len(list(t.events())) == 1\n"
+        "        seen = t.seq\n"
+        "print(seen, reader.tail.position.coordinate.offset)\n"
+    )
+    other = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    for seq in range(2, 201):
+        append(writer, seq, [bytes(seq * 7)])
+        if seq % 3 == 0 or seq == 200:
+            writer.sync()
+    out, _ = other.communicate(timeout=30)
+    assert out.split() == ["200", "20000"]
+    writer.close()
+
+
+def test_damage_before_the_tail_is_named(tmp_path: Path) -> None:
+    writer = open_writer(tmp_path)
+    for seq in range(1, 21):
+        append(writer, seq, [bytes(1000)])
+    writer.close()
+    path = segment_path(tmp_path, 2)
+    raw = bytearray(path.read_bytes())
+    raw[2000] ^= 1
+    path.write_bytes(raw)
+    with pytest.raises(CorruptRelay) as caught:
+        contents(tmp_path)
+    assert caught.value.where["file"] == path.name
+
+
+def test_change_of_source_is_kept(tmp_path: Path) -> None:
+    writer = open_writer(tmp_path)
+    append(writer, 1, [b"a"])
+    writer.change_source("server-2")
+    assert writer.tail is not None and writer.tail.position.coordinate < BinlogCoordinate(FILE, 4)
+    writer.close()
+    writer = open_writer(tmp_path)
+    assert writer.source == "server-2"
+    writer.move(BinlogCoordinate("other.000009", 400))
+    writer.append_event(event(EventType.XID, bytes(8)), "other.000009")
+    writer.end_transaction(TransactionEnd(2, f"{SERVER_UUID}:12", BinlogCoordinate("other.000009", 500), 0))
+    writer.close()
+    last = list(RelayReader(tmp_path).transactions(1))[-1]
+    assert str(last.position) == f"other.000009:500 [{SERVER_UUID}:1-12]"
+
+
+BODIES = st.lists(st.integers(0, 3000).map(lambda n: bytes([n % 251]) * n), min_size=1, max_size=4)
+
+
+@dataclass
+class Model:
+    """What must be in the relay: everything appended, and how much of it is promised."""
+
+    appended: list[list[bytes]] = field(default_factory=list)
+    synced: int = 0
+
+
+@st.composite
+def steps(draw: st.DrawFn) -> list[tuple[str, object]]:
+    """A history of a relay."""
+    kinds = st.sampled_from(["append"] * 3 + ["sync", "open", "discard", "crash", "reopen", "purge"])
+    numbers = st.integers(0, 10_000)
+    return [
+        (kind, draw(BODIES if kind in ("append", "open") else numbers)) for kind in draw(st.lists(kinds, max_size=25))
+    ]
+
+
+def tear(directory: Path, floor: tuple[int, int], amount: int) -> None:
+    """Cut or spoil the last segment somewhere after what was made durable."""
+    last = segment_numbers(directory)[-1]
+    path = segment_path(directory, last)
+    size = path.stat().st_size
+    keep = floor[1] if floor[0] == last else 0
+    if size > keep:
+        with path.open("r+b") as file:
+            if amount % 2:
+                file.truncate(keep + amount % (size - keep + 1))
+            else:
+                file.seek(keep + amount % (size - keep))
+                file.write(b"\xa5")
+
+
+@settings(max_examples=150, deadline=None)
+@given(steps())
+def test_any_history_keeps_what_was_synced(history: list[tuple[str, object]]) -> None:
+    directory = Path(tempfile.mkdtemp())
+    model, purged = Model(), 0
+    writer = open_writer(directory)
+    reader = RelayReader(directory)
+    open_events = False
+    try:
+        for kind, argument in history:
+            if kind in ("append", "open") and open_events:
+                writer.discard_open()
+                model.synced, open_events = len(model.appended), False
+            if kind == "append":
+                assert isinstance(argument, list)
+                model.appended.append(argument)
+                append(writer, len(model.appended), argument)
+            elif kind == "open":
+                assert isinstance(argument, list)
+                append(writer, 0, argument, end=False)
+                open_events = True
+            elif kind == "sync":
+                writer.sync()
+                model.synced = len(model.appended)
+            elif kind == "discard":
+                writer.discard_open()
+                model.synced, open_events = len(model.appended), False
+            elif kind == "purge":
+                assert isinstance(argument, int)
+                writer.purge(argument % (len(model.appended) + 1))
+                purged = writer.first_seq - 1
+            elif kind in ("crash", "reopen"):
+                assert isinstance(argument, int)
+                published = writer._published
+                assert published is not None
+                if kind == "crash":
+                    crash(writer)
+                    tear(directory, (published.segment, published.offset), argument)
+                else:
+                    writer.close()
+                    model.synced = len(model.appended)
+                writer = open_writer(directory)
+                assert writer.tail is not None
+                assert model.synced <= writer.tail.seq <= len(model.appended)
+                del model.appended[writer.tail.seq :]
+                model.synced, open_events = len(model.appended), False
+            assert writer.tail is not None and writer.tail.seq == model.synced
+            found = [(t.seq, [body for _, body in t.events()]) for t in reader.transactions(purged)]
+            assert found == [(n + 1, bodies) for n, bodies in enumerate(model.appended[: model.synced])][purged:]
+            assert writer.tail.position.gtids == f"{SERVER_UUID}:1-{10 + model.synced}"
+    finally:
+        reader.close()
+        writer.close()
+        shutil.rmtree(directory)
