@@ -183,6 +183,7 @@ def test_over_budget_waits_for_purge(tmp_path: Path) -> None:
         while seq < 60:
             append(writer, seq + 1, [bytes(8000)])
             seq += 1
+        writer.sync()
 
     thread = threading.Thread(target=write)
     thread.start()
