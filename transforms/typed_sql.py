@@ -257,9 +257,12 @@ def alike(parts: Sequence[Typed]) -> list[Typed]:
 
 
 def comparable(part: Typed) -> tuple[str, str]:
-    """SQL of both servers under which text compares by code point."""
+    """SQL of both servers under which text compares by code point.
+
+    CONVERT, not CAST AS BINARY: on MySQL 5.6 that marks a literal as binary for all rows to come.
+    """
     if part.kind in (Kind.TEXT, Kind.DATE, Kind.DATETIME):
-        return f"CAST({part.mysql} AS BINARY)", f'({part.postgres}) COLLATE "C"'
+        return f"CONVERT({part.mysql} USING binary)", f'({part.postgres}) COLLATE "C"'
     return part.mysql, part.postgres
 
 
@@ -437,6 +440,8 @@ def rounded(part: Typed, decimals: int) -> Typed:
     """ROUND half away from zero; never adds decimals."""
     part = as_number(part)
     scale = min(decimals, part.scale)
+    if scale == part.scale:
+        return part
     unit = Decimal(1).scaleb(-scale)
     return make(
         Kind.NUMBER, lambda value: value.quantize(unit, context=EXACT), [part], f"ROUND({part.mysql}, {scale})",
@@ -447,10 +452,13 @@ def rounded(part: Typed, decimals: int) -> Typed:
 def to_integer(part: Typed, *, up: bool) -> Typed:
     """CEIL and FLOOR."""
     part = as_number(part)
+    if part.scale == 0:  # MySQL's FLOOR of a long whole number saturates at BIGINT
+        return part
     name, mode = ("CEILING", ROUND_CEILING) if up else ("FLOOR", ROUND_FLOOR)
     return make(
-        Kind.NUMBER, lambda value: value.to_integral_value(rounding=mode), [part], f"{name}({part.mysql})",
-        f"{name.lower()}({part.postgres})", **sized(part.digits + 1, 0),
+        Kind.NUMBER, lambda value: value.to_integral_value(rounding=mode), [part],
+        f"CAST({name}({part.mysql}) AS DECIMAL({part.digits + 1},0))", f"{name.lower()}({part.postgres})",
+        **sized(part.digits + 1, 0),
     )  # fmt: skip
 
 
@@ -483,7 +491,7 @@ def float_to_decimal(part: Typed, precision: int, scale: int) -> Typed:
         raise ValueRefused(f"the value {value} does not fit DECIMAL({precision},{scale})", hint="Widen the CAST.")
 
     return make(
-        Kind.NUMBER, convert, [part], f"CAST({part.mysql} AS DECIMAL({precision},{scale}))",
+        Kind.NUMBER, convert, [part], f"(CAST({part.mysql} AS DECIMAL({precision},{scale})) + 0)",
         f"({part.postgres})::numeric({precision},{scale})", **sized(precision - scale, scale),
     )  # fmt: skip
 
@@ -503,8 +511,8 @@ def ascii_case(part: Typed, *, upper: bool) -> Typed:
         mysql = f"REPLACE({mysql}, _utf8mb4'{letter}', _utf8mb4'{other}')"
     table = _UPPER if upper else _LOWER
     return make(
-        Kind.TEXT, lambda value: value.translate(table), [part], f"CONVERT(CAST({mysql} AS BINARY) USING utf8mb4)",
-        f"translate({part.postgres}, '{source}', '{target}')",
+        Kind.TEXT, lambda value: value.translate(table), [part],
+        f"CONVERT(CONVERT({mysql} USING binary) USING utf8mb4)", f"translate({part.postgres}, '{source}', '{target}')",
     )  # fmt: skip
 
 

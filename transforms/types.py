@@ -425,7 +425,7 @@ def _fit_set(fit: _Fit) -> _Answer:
 
 def _fit_json(fit: _Fit) -> _Answer:
     to = fit.to
-    mariadb = fit.policy.flavour is Flavour.MARIADB
+    mariadb = fit.column.json_check or fit.policy.flavour is Flavour.MARIADB
     if to == PgType("jsonb"):
         # MariaDB keeps the text as it was sent, so only there can a lone surrogate or a NaN come along.
         return [*([casts.valid_json()] if mariadb else []), casts.jsonb_nul(fit.strip)]
