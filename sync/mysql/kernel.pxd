@@ -1,0 +1,63 @@
+# C types of kernel.py; see there.
+cimport cython
+from libc.string cimport memchr
+
+from sync.mysql.forms cimport FieldForm
+from sync.mysql.sink cimport Sink
+
+
+cdef inline Py_ssize_t* numbers(bytearray room):
+    return <Py_ssize_t*><char*>room
+
+
+cdef class LineColumn:
+    cdef Py_ssize_t source
+    cdef bytes constant
+    cdef FieldForm form
+    cdef int guard
+    cdef Py_ssize_t limit
+    cdef tuple converts
+
+    @cython.locals(at=Py_ssize_t, octet=cython.uchar, length=Py_ssize_t)
+    cdef bint suspicious(self, Sink sink, Py_ssize_t mark) except -1
+    @cython.locals(mark=Py_ssize_t)
+    cdef int write(self, Sink sink, const unsigned char* data, Py_ssize_t start, Py_ssize_t length) except -1
+
+
+cdef class RowReader:
+    cdef readonly str table
+    cdef readonly list names
+    cdef list forms
+    cdef Py_ssize_t count
+    cdef Sink sink
+    cdef bytearray room
+    cdef Py_ssize_t* starts
+    cdef Py_ssize_t* lengths
+    cdef Py_ssize_t at
+    cdef Py_ssize_t end
+    cdef Py_ssize_t present_before
+    cdef Py_ssize_t present_after
+    cdef Py_ssize_t column
+    cdef list columns
+    cdef list key
+
+    @cython.locals(first=int, width=int, value=cython.ulonglong)
+    cdef long long lenenc(self, const unsigned char* data) except -1
+    @cython.locals(extra=Py_ssize_t, columns=cython.longlong, bitmap=Py_ssize_t)
+    cdef int open(self, const unsigned char* data, Py_ssize_t end, bint extended, bint before, bint after) except -1
+    cdef int must_pass(self, Py_ssize_t reached) except -1
+    @cython.locals(index=Py_ssize_t, bit=Py_ssize_t, nulls=Py_ssize_t, at=Py_ssize_t, length=Py_ssize_t, held=Py_ssize_t,
+                   form=FieldForm)
+    cdef int locate(self, const unsigned char* data, Py_ssize_t present) except -1
+    @cython.locals(index=Py_ssize_t, mark=Py_ssize_t, form=FieldForm, row=list, length=Py_ssize_t)
+    cdef tuple image(self, const unsigned char* data, Py_ssize_t present, Py_ssize_t number, object refused)
+    @cython.locals(data=cython.p_const_uchar, number=Py_ssize_t, reached=Py_ssize_t)
+    cpdef list values(self, bytes body, bint extended, bint before, bint after, object refused=*)
+    @cython.locals(index=Py_ssize_t, column=LineColumn, length=Py_ssize_t)
+    cdef int line(self, const unsigned char* data) except -1
+    @cython.locals(index=Py_ssize_t, position=Py_ssize_t, column=LineColumn, mark=Py_ssize_t, length=Py_ssize_t)
+    cdef bytes key_of_image(self, const unsigned char* data)
+    @cython.locals(index=Py_ssize_t, column=LineColumn, position=Py_ssize_t)
+    cdef bint covers(self, const unsigned char* data, Py_ssize_t present, bint whole) except -1
+    @cython.locals(data=cython.p_const_uchar, number=Py_ssize_t, reached=Py_ssize_t, mark=Py_ssize_t, old=bytes, new=bytes, text=bytes)
+    cpdef object lines(self, bytes body, bint extended, bint before, bint after)

@@ -1,0 +1,126 @@
+"""Binlog events of a test's source, read with the plain dump command and nothing else of ours but the parsers."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pymysql
+
+from model.rows import Row
+from model.tables import TableDef
+from stores.mysql import ServerInfo, binlog_end, probe
+from sync.mysql.catalog import read_tables
+from sync.mysql.decode import SHAPES, TableDecoder
+from sync.mysql.events import EventType
+from sync.mysql.table_map import TableMap, parse_table_map
+from sync.mysql.textform import from_select, select_expression
+from tests.support.servers import SourceDatabase
+
+COM_BINLOG_DUMP = 0x12
+NON_BLOCKING = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RowsEvent:
+    """A row event with the table map that it follows; bodies have neither header nor checksum."""
+
+    table_map: TableMap
+    map_body: bytes
+    type: int
+    body: bytes
+
+
+def server_info(database: SourceDatabase) -> ServerInfo:
+    """What the server says of itself."""
+    connection = database.connect()
+    try:
+        return probe(connection)
+    finally:
+        connection.close()
+
+
+def binlog_position(database: SourceDatabase) -> tuple[str, int]:
+    """File and offset of the binlog's end now."""
+    connection = database.connect()
+    try:
+        coordinate = binlog_end(connection, probe(connection)).coordinate
+        return coordinate.file, coordinate.offset
+    finally:
+        connection.close()
+
+
+def raw_events(database: SourceDatabase, start: tuple[str, int]) -> Iterator[tuple[int, bytes]]:
+    """Type and body of every event from `start` to the binlog's end, without their checksums."""
+    connection: Any = database.connect()
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT @@GLOBAL.binlog_checksum")
+            tail = 4 if cursor.fetchone()[0] == "CRC32" else 0
+            cursor.execute("SET @master_binlog_checksum = @@GLOBAL.binlog_checksum")
+            cursor.execute("SET @mariadb_slave_capability = 4")
+        payload = struct.pack("<IHI", start[1], NON_BLOCKING, 0) + start[0].encode()
+        connection._execute_command(COM_BINLOG_DUMP, payload)
+        while True:
+            packet = connection._read_packet()
+            if packet.is_eof_packet():
+                return
+            raw = packet.get_all_data()[1:]
+            yield raw[4], raw[19 : len(raw) - tail]
+    finally:
+        connection._force_close()
+
+
+def row_events(database: SourceDatabase, start: tuple[str, int], table: str) -> list[RowsEvent]:
+    """Row events of one table since `start`."""
+    mariadb = server_info(database).mariadb
+    maps: dict[bytes, tuple[TableMap, bytes]] = {}
+    found = []
+    for kind, body in raw_events(database, start):
+        if kind == EventType.TABLE_MAP:
+            maps[body[:6]] = (parse_table_map(body, mariadb=mariadb), body)
+        elif kind in SHAPES or kind == EventType.PARTIAL_UPDATE_ROWS:
+            table_map, map_body = maps[body[:6]]
+            if (table_map.schema, table_map.table) == (database.database, table):
+                found.append(RowsEvent(table_map, map_body, kind, body))
+    return found
+
+
+def table_def(database: SourceDatabase, table: str) -> TableDef:
+    """The table as the catalogue describes it."""
+    from model.tables import TableId
+
+    connection = database.connect()
+    try:
+        wanted = TableId(database.database, table)
+        return read_tables(connection, probe(connection), [wanted])[wanted]
+    finally:
+        connection.close()
+
+
+def streamed(database: SourceDatabase, start: tuple[str, int], table: str) -> list[tuple[Row | None, Row | None]]:
+    """Decoded rows (before, after) of one table since `start`."""
+    definition = table_def(database, table)
+    return [
+        pair
+        for event in row_events(database, start, table)
+        for pair in TableDecoder(definition, event.table_map).decode(event.type, event.body)
+    ]
+
+
+def selected(database: SourceDatabase, table: str, order: str) -> list[Row]:
+    """The table's rows by the snapshot's way."""
+    definition, info = table_def(database, table), server_info(database)
+    columns = ", ".join(select_expression(column, info) for column in definition.columns)
+    readers = [from_select(column) for column in definition.columns]
+    connection: pymysql.Connection[Any] = database.connect(
+        conv={}, use_unicode=False, init_command="SET time_zone = '+00:00'"
+    )
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {columns} FROM `{table}` ORDER BY {order}")
+            return [tuple(read(value) for read, value in zip(readers, row, strict=True)) for row in cursor.fetchall()]
+    finally:
+        connection.close()
