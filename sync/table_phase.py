@@ -88,6 +88,13 @@ class TablePhases:
             self._version += 1
             self._changed.notify_all()
 
+    def refresh(self, read: Callable[[], Mapping[str, TableState]]) -> None:
+        """Like `load`, with states that `read` fetches meanwhile: nobody's `set` can fall in between and be lost."""
+        with self._changed:
+            self._states = dict(read())
+            self._version += 1
+            self._changed.notify_all()
+
     def get(self, plan_id: str) -> TableState:
         """The state of a plan; PENDING when it is not known."""
         with self._changed:

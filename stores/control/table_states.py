@@ -82,13 +82,16 @@ def ensure(connection: PostgresConnection, stream: str, plan_ids: Iterable[str])
 
 
 def save(connection: PostgresConnection, stream: str, state: TableState) -> None:
-    """Write one state. The caller holds the fence (`checkpoints.hold_fence` or `advance`) in the same transaction."""
+    """Write one state. The caller holds the fence (`checkpoints.hold_fence` or `advance`) in the same transaction.
+
+    A mark for a sweep stays (`clear_sweep` takes it back): the applier may have set it while the copy held the table.
+    """
     connection.execute(
         "INSERT INTO crossfade.table_state AS t (stream, plan_id, phase, gate_seq, high_file, high_offset, "
         "applied_seq, rows_copied, resume, sweep, reason) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
         "ON CONFLICT (stream, plan_id) DO UPDATE SET phase = excluded.phase, gate_seq = excluded.gate_seq, "
         "high_file = excluded.high_file, high_offset = excluded.high_offset, applied_seq = excluded.applied_seq, "
-        "rows_copied = excluded.rows_copied, resume = excluded.resume, sweep = excluded.sweep, "
+        "rows_copied = excluded.rows_copied, resume = excluded.resume, sweep = t.sweep OR excluded.sweep, "
         "reason = excluded.reason, "
         "since = CASE WHEN t.phase = excluded.phase THEN t.since ELSE clock_timestamp() END",
         (
@@ -120,4 +123,11 @@ def mark_sweep(connection: PostgresConnection, stream: str, plan_ids: Iterable[s
     connection.execute(
         "UPDATE crossfade.table_state SET sweep = true WHERE stream = %s AND plan_id = ANY(%s) AND NOT sweep",
         (stream, list(plan_ids)),
+    )
+
+
+def clear_sweep(connection: PostgresConnection, stream: str, plan_id: str) -> None:
+    """Take back the mark, in the transaction that has swept."""
+    connection.execute(
+        "UPDATE crossfade.table_state SET sweep = false WHERE stream = %s AND plan_id = %s", (stream, plan_id)
     )

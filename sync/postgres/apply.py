@@ -138,6 +138,18 @@ class StoreWriter:
         with translated(self._where):
             table_states.save(self.connection, self.checkpoint.stream, state)
 
+    def load_state(self, plan_id: str) -> TableState | None:
+        """A table's state as the store has it, with marks that were made while others held it."""
+        self.begin()
+        with translated(self._where):
+            return table_states.load(self.connection, self.checkpoint.stream).get(plan_id)
+
+    def clear_sweep(self, plan_id: str) -> None:
+        """Take back the mark of a sweep in the open transaction that has swept."""
+        self.begin()
+        with translated(self._where):
+            table_states.clear_sweep(self.connection, self.checkpoint.stream, plan_id)
+
     def save_applied(self, plan_ids: Iterable[str], seq: int) -> None:
         """Write how far a replay has come in the open transaction."""
         self.begin()

@@ -16,7 +16,8 @@ from model.rows import Row
 from stores.control import checkpoints, migrations, table_states
 from stores.control.checkpoints import Checkpoint
 from stores.postgres import PostgresConnection, connect_store
-from sync.applier import StoreApplier, StorePlan
+from sync.applier import StoreApplier
+from sync.applier_ports import StorePlan
 from sync.applier_state import ApplierState, Mode
 from sync.cascades import CascadeGraph, build_graph
 from sync.change_group import ChangeGroup

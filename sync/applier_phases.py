@@ -1,0 +1,244 @@
+"""Moves tables through the phases that are the applier's: replaying, converging, sweeping, streaming, held.
+
+Works on the applier's thread and connection, between groups: no transaction of the main stream is open. A state is
+written in the store first and published in `TablePhases` after its commit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from model.errors import ApplyError
+from model.position import BinlogCoordinate
+from stores.control.checkpoints import Checkpoint
+from stores.errors import translated
+from sync.applier_ports import Relay, SchemaSteps, StorePlan
+from sync.change_group import ChangeGroup
+from sync.changes import Transaction
+from sync.postgres.apply import StoreWriter
+from sync.postgres.cascading import sweep
+from sync.table_phase import MAIN, Phase, TablePhases, TableState, moved
+from transforms.plan import TablePlan
+
+log = structlog.get_logger(__name__)
+
+
+class PhaseSteps:
+    """The phases of one store's tables during one session of its applier."""
+
+    def __init__(
+        self,
+        writer: StoreWriter,
+        plan: StorePlan,
+        relay: Relay,
+        phases: TablePhases,
+        ddl: SchemaSteps,
+        *,
+        new_group: Callable[[StoreWriter, Sequence[TablePlan]], ChangeGroup],
+        take: Callable[[ChangeGroup, Transaction], None],
+        noted: Callable[[ChangeGroup], None],
+        warn: Callable[[ApplyError], None],
+    ) -> None:
+        self._writer = writer
+        self._plan = plan
+        self._relay = relay
+        self._phases = phases
+        self._ddl = ddl
+        self._new_group = new_group
+        self._take = take
+        self._noted = noted
+        self._warn = warn
+        self._finished = False
+
+    @property
+    def due(self) -> bool:
+        """Whether `step` has something to do."""
+        return bool(self._to_replay() or self._converged()) or self._all_stream_unfinished()
+
+    def step(self, stop: threading.Event) -> None:
+        """Do every transition that is possible now."""
+        waiting = self._to_replay()
+        if waiting:
+            self._replay(waiting, stop)
+            if stop.is_set():
+                return
+        while converged := self._converged():
+            for plan in converged:
+                self.promote(plan)
+        if self._all_stream_unfinished():
+            self._finished = True
+            try:
+                with self._writer.aside() as connection:
+                    self._ddl.create_foreign_keys(connection, self._plan.plans)
+            except ApplyError as error:
+                # The stream does not need them, and rows without a parent can be the source's own.
+                log.error("foreign keys cannot be created", store=self._plan.store, error=str(error))
+                self._warn(error)
+
+    def save(self, state: TableState) -> None:
+        """Write one state in a transaction of its own, then publish it."""
+        self._writer.hold_fence()
+        self._writer.save_state(state)
+        self._writer.commit_only()
+        self._phases.set(state)
+
+    def hold(self, plan_id: str, reason: str) -> None:
+        """Take a table out of the stream; it remembers where it stopped."""
+        state = self._phases.get(plan_id)
+        applied = self._writer.checkpoint.seq if state.phase in MAIN else state.applied_seq
+        self.save(moved(state, Phase.HELD, reason=reason, applied_seq=applied))
+
+    def settles(self, last: Transaction) -> bool:
+        """Whether a converging table becomes exact with this transaction: then the checkpoint should not idle."""
+        return any(
+            state.phase is Phase.CONVERGING
+            and state.high is not None
+            and self._covers(last.seq, last.coordinate, state.high)
+            for state in self._phases.all().values()
+        )
+
+    # -- replaying
+
+    def _to_replay(self) -> list[TablePlan]:
+        """Copied tables whose gate the main stream has reached, and those whose replay a lost session left."""
+        found = []
+        for plan in self._plan.plans:
+            state = self._phases.get(plan.id)
+            waiting = state.phase in (Phase.COPIED, Phase.REPLAYING)
+            if waiting and _replay_start(state) <= self._writer.checkpoint.seq:
+                found.append(plan)
+        return found
+
+    def _replay(self, plans: Sequence[TablePlan], stop: threading.Event) -> None:
+        """Bring copied tables from their gates to the checkpoint; their progress commits with their rows."""
+        for plan in plans:
+            state = self._phases.get(plan.id)
+            if state.phase is Phase.COPIED:
+                stored = self._writer.load_state(plan.id)
+                self.save(moved(stored or state, Phase.REPLAYING, applied_seq=state.gate_seq))
+        starts = {plan.id: _replay_start(self._phases.get(plan.id)) for plan in plans}
+        first, end = min(starts.values()), self._writer.checkpoint.seq
+        log.info("replaying", store=self._plan.store, tables=len(plans), from_seq=first, to_seq=end)
+        pending = sorted(plans, key=lambda plan: starts[plan.id])
+        begun: list[TablePlan] = []
+        group = self._new_group(self._writer, ())
+        for transaction in self._relay.transactions(first):
+            if transaction.seq > end or stop.is_set():
+                break
+            if pending and starts[pending[0].id] < transaction.seq:
+                while pending and starts[pending[0].id] < transaction.seq:
+                    begun.append(pending.pop(0))
+                group.flush()
+                group.set_active(begun)
+            self._take(group, transaction)
+            if group.full:
+                self._commit_progress(group, begun, transaction.seq)
+        if not stop.is_set():
+            self._end_replay(group, plans, end)
+
+    def _commit_progress(self, group: ChangeGroup, plans: Sequence[TablePlan], seq: int) -> None:
+        group.flush()
+        self._writer.hold_fence()
+        self._writer.save_applied([plan.id for plan in plans], seq)
+        self._writer.commit_only()
+        for plan in plans:
+            self._phases.set(dataclasses.replace(self._phases.get(plan.id), applied_seq=seq))
+        self._noted(group)
+
+    def _end_replay(self, group: ChangeGroup, plans: Sequence[TablePlan], seq: int) -> None:
+        group.flush()
+        self._writer.hold_fence()
+        states = []
+        for plan in plans:
+            state = self._phases.get(plan.id)
+            missed = state.sweep or plan.id in group.swept
+            states.append(moved(state, Phase.CONVERGING, applied_seq=seq, sweep=missed))
+            self._writer.save_state(states[-1])
+        self._writer.commit_only()
+        self._noted(group)
+        for state in states:
+            self._phases.set(state)
+
+    # -- converging and streaming
+
+    def _covers(self, seq: int, coordinate: BinlogCoordinate, high: BinlogCoordinate) -> bool:
+        """Whether a stream at this transaction has everything up to `high`; what follows it in the relay counts too."""
+        if coordinate >= high:
+            return True
+        tail = self._relay.tail
+        return tail is not None and seq >= tail.seq and tail.position.coordinate >= high
+
+    def _exact(self, plan_id: str, checkpoint: Checkpoint) -> bool:
+        state = self._phases.get(plan_id)
+        if state.phase is Phase.STREAMING:
+            return True
+        if state.phase is not Phase.CONVERGING:
+            return False
+        return state.high is None or self._covers(checkpoint.seq, checkpoint.position.coordinate, state.high)
+
+    def _converged(self) -> list[TablePlan]:
+        """Converging tables that are exact now and whose sweep, if they need one, can be done."""
+        return [
+            plan
+            for plan in self._plan.plans
+            if self._phases.get(plan.id).phase is Phase.CONVERGING
+            and self._exact(plan.id, self._writer.checkpoint)
+            and self._sweepable(plan)
+        ]
+
+    def promote(self, plan: TablePlan) -> None:
+        """An exact table: sweep what cascades missed, create its uniques, let it stream."""
+        self._sweep(plan)
+        try:
+            with self._writer.aside() as connection:
+                self._ddl.create_uniques(connection, plan)
+        except ApplyError as error:
+            log.error("table held", table=plan.id, error=str(error))
+            self.hold(plan.id, f"its unique indexes cannot be created: {error}")
+            return
+        self.save(moved(self._phases.get(plan.id), Phase.STREAMING))
+        log.info("table streams", store=self._plan.store, table=plan.id)
+        for other in self._plan.plans:
+            # A streaming child may have waited for this parent.
+            if self._phases.get(other.id).phase is Phase.STREAMING and self._sweepable(other):
+                self._sweep(other)
+
+    def _all_stream_unfinished(self) -> bool:
+        plans = self._plan.plans
+        return not self._finished and all(self._phases.get(plan.id).phase is Phase.STREAMING for plan in plans)
+
+    # -- sweeping
+
+    def _sweepable(self, plan: TablePlan) -> bool:
+        if not self._phases.get(plan.id).sweep:
+            return True
+        graph = self._plan.graph
+        middles = {middle.id for edge in graph.chained(plan) for middle, _ in graph.middles(edge)}
+        return all(self._exact(middle, self._writer.checkpoint) for middle in middles)
+
+    def _sweep(self, plan: TablePlan) -> None:
+        state = self._phases.get(plan.id)
+        if not state.sweep:
+            return
+        graph, removed = self._plan.graph, 0
+        self._writer.hold_fence()
+        with translated(f"store {self._plan.store}"):
+            for edge in graph.chained(plan):
+                for middle, columns in graph.middles(edge):
+                    removed += sweep(self._writer.connection, edge, middle, columns)
+        swept = dataclasses.replace(state, sweep=False)
+        self._writer.clear_sweep(plan.id)
+        self._writer.commit_only()
+        self._phases.set(swept)
+        log.info("children that cascades missed are gone", store=self._plan.store, table=plan.id, rows=removed)
+
+
+def _replay_start(state: TableState) -> int:
+    """The transaction after which a replay begins: where it stopped, else the gate S."""
+    if state.applied_seq is not None:
+        return state.applied_seq
+    return state.gate_seq if state.gate_seq is not None else 0

@@ -1,0 +1,60 @@
+"""What an applier needs from its surroundings, as types: the plan of its store, a relay, the DDL of the phases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from model.position import Position
+from stores.postgres import PostgresConnection
+from sync.cascades import CascadeGraph
+from sync.changes import Transaction
+from transforms.plan import TablePlan
+
+
+class Tail(Protocol):
+    """What is needed of a `RelayTail`."""
+
+    @property
+    def seq(self) -> int:
+        """The last complete transaction."""
+
+    @property
+    def position(self) -> Position:
+        """Nothing is missing up to here."""
+
+
+class Relay(Protocol):
+    """What is needed of a `sync.relay.reader.RelayReader`."""
+
+    @property
+    def tail(self) -> Tail | None:
+        """How far the relay reaches now."""
+
+    def transactions(self, after_seq: int) -> Iterator[Transaction]:
+        """Durable transactions after `after_seq`, ending at the tail."""
+
+    def wait(self, after_seq: int, timeout_s: float) -> bool:
+        """Wait for a transaction after `after_seq`."""
+
+
+class SchemaSteps(Protocol):
+    """DDL that belongs to phases; idempotent, outside of a transaction."""
+
+    def create_uniques(self, connection: PostgresConnection, plan: TablePlan) -> None:
+        """Create the unique indexes and constraints of a table that has become exact."""
+
+    def create_foreign_keys(self, connection: PostgresConnection, plans: Sequence[TablePlan]) -> None:
+        """Create the foreign keys between the store's tables, all of which stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class StorePlan:
+    """What an applier has to know of its store."""
+
+    store: str
+    stream: str
+    plans: tuple[TablePlan, ...]
+    graph: CascadeGraph
+    """`CascadeGraph()` for MySQL from 9.6 on, which logs what cascades."""
