@@ -59,6 +59,7 @@ HEADER_BYTES: Final = 19
 CHECKSUM_BYTES: Final = 4
 _HEADER: Final = struct.Struct("<IBIIIH")
 _CHECKSUM: Final = struct.Struct("<I")
+_GTID: Final = struct.Struct("<B16sQ")
 
 
 class EventType(IntEnum):
@@ -444,6 +445,11 @@ def _parse_tagged_gtid(body: bytes) -> GtidEvent:
     return GtidEvent(f"{uuid}:{tag}:{number}" if tag else f"{uuid}:{number}", None, None, time_us, flags=flags)
 
 
+def _uuid_text(raw: bytes) -> str:
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
 def parse_gtid(event_type: int, server_id: int, body: bytes) -> GtidEvent:
     """Read any event that opens a transaction; `server_id` is the header's (a part of MariaDB's GTID).
 
@@ -463,14 +469,14 @@ def parse_gtid(event_type: int, server_id: int, body: bytes) -> GtidEvent:
             commit_id=commit_id,
             flags=flags,
         )
-    flags, uuid, number = cursor.uint(1), UUID(bytes=cursor.take(16)), cursor.uint(8)
+    flags, uuid, number = _GTID.unpack(cursor.take(_GTID.size))
     time_us = None
     # 5.6 ends here; 5.7 adds the logical clock (type byte 2 and two numbers), 8.0.1 the commit time in 55 bits.
     if cursor.remaining() >= 17 + 7 and cursor.uint(1) == 2:
         cursor.take(16)
         time_us = cursor.uint(7) & ~(1 << 55)
     anonymous = event_type == EventType.ANONYMOUS_GTID
-    return GtidEvent("" if anonymous else f"{uuid}:{number}", None, None, time_us, flags=flags)
+    return GtidEvent("" if anonymous else f"{_uuid_text(uuid)}:{number}", None, None, time_us, flags=flags)
 
 
 def parse_gtid_list(body: bytes) -> tuple[str, ...]:

@@ -54,7 +54,14 @@ class PacketStream:
 
         Raises ConnectionLost.
         """
-        if not self._fill(4):
+        start = self._start
+        if self._end - start >= 4:
+            length = self._length()
+            after = start + 4 + length
+            if after <= self._end and length <= _PART_BYTES:  # the hot path: all of it is here
+                self._start, self._left, self._continued = after, 0, False
+                return bytes(memoryview(self._buffer)[start + 4 : after])
+        elif not self._fill(4):
             return None
         self._left = self._length()
         self._continued = self._left == FULL_PACKET

@@ -48,6 +48,7 @@ _STREAMED: Final = (ROWS | frozenset(MARIADB_COMPRESSED) | {EventType.TRANSACTIO
     EventType.MARIADB_QUERY_COMPRESSED
 }
 """Events of any size that need not be whole in memory."""
+_NOTHING: Final[tuple[bytes, ...]] = ()
 _LOOKED_INTO: Final = GTID_EVENTS | {EventType.QUERY, EventType.MARIADB_QUERY_COMPRESSED}
 
 
@@ -296,12 +297,13 @@ class BinlogReader:
             self._dirty(0)
 
     def _transactional(self, stream: EventStream, header: EventHeader, raw: bytes) -> bool:
-        kind, pieces = header.type, stream.pieces(header)
-        if stream.in_pieces and kind not in _STREAMED:
+        kind = header.type
+        pieces = stream.pieces(header) if stream.in_pieces else _NOTHING
+        if pieces and kind not in _STREAMED:
             parts = [raw, *pieces]
             if parts[-1] is None:
                 return False
-            raw = b"".join(part for part in parts if part is not None)
+            raw, pieces = b"".join(part for part in parts if part is not None), _NOTHING
         if stream.offset <= self._skip_until:
             return all(piece is not None for piece in pieces)
         self._skip_until = 0

@@ -69,6 +69,9 @@ class TransactionTracker:
         if kind in (EventType.XID, EventType.XA_PREPARE, EventType.TRANSACTION_PAYLOAD):
             return Boundary.END
         if kind == EventType.QUERY:
+            if body.endswith(b"\0BEGIN"):
+                self._grouped = True
+                return Boundary.INSIDE
             return self._query(parse_query(body).text)
         if kind == EventType.MARIADB_QUERY_COMPRESSED:
             return self._query(parse_query(expand_mariadb(header, body)[1]).text)

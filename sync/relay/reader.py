@@ -243,6 +243,6 @@ class RelayReader:
             flavour=mark.tail.position.flavour,
             coordinate=BinlogCoordinate(place.file, end.offset),
             gtids=gtids,
-            format_event=memoryview(place.format_event),
+            format_event=place.format_event,
             _open=partial(self._pieces, place, mark) if kept is None else partial(iter, tuple(kept)),
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeAlias
 
 from model.position import BinlogCoordinate, Flavour, Position
@@ -30,6 +31,14 @@ Pieces: TypeAlias = Iterator[tuple[int, bytes]]
 """(EVENT or PART, bytes) of the records of one transaction, in order."""
 
 
+@lru_cache(maxsize=16)
+def _checksum_bytes(format_event: bytes) -> int:
+    if not format_event:
+        return 0
+    described = parse_format_description(format_event[HEADER_BYTES:])
+    return CHECKSUM_BYTES if described.checksum is ChecksumAlgorithm.CRC32 else 0
+
+
 @dataclass(frozen=True, slots=True)
 class RelayTransaction:
     """A complete transaction. `events()` reads it from disk; it works until the relay is purged beyond it."""
@@ -47,7 +56,7 @@ class RelayTransaction:
     flavour: Flavour
     coordinate: BinlogCoordinate
     gtids: AnyGtidSet | None = field(repr=False)
-    format_event: memoryview = field(repr=False)
+    format_event: Body = field(repr=False)
     """The raw FORMAT_DESCRIPTION event that holds for its events."""
     _open: Callable[[], Pieces] = field(repr=False)
 
@@ -58,10 +67,7 @@ class RelayTransaction:
 
     def events(self) -> Iterator[tuple[EventHeader, Body]]:
         """Yield (header, body without checksum) of every event. Raises CorruptEvent, UnknownEvent, CorruptRelay."""
-        checksum = 0
-        if self.format_event:
-            described = parse_format_description(bytes(self.format_event[HEADER_BYTES:]))
-            checksum = CHECKSUM_BYTES if described.checksum is ChecksumAlgorithm.CRC32 else 0
+        checksum = _checksum_bytes(self.format_event)
         events = _Grouped(self._open())
         while (raw := events.next_event()) is not None:
             header = parse_header(raw)
