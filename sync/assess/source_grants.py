@@ -20,7 +20,7 @@ _GLOBAL = {
 def grants_replication(facts: SourceFacts) -> Iterator[Result]:
     missing = [name for name in _GLOBAL if not facts.privileges.has(name)]
     for name in missing:
-        yield block(f"our user lacks {name}: no {_GLOBAL[name]} without it", f"GRANT {name} ON *.* TO {facts.user};")
+        yield block(f"our user lacks {name}, which {_GLOBAL[name]} needs", f"GRANT {name} ON *.* TO {facts.user};")
     if not missing:
         yield ok(f"{facts.user} has {' and '.join(_GLOBAL)}")
 
