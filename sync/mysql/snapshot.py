@@ -61,17 +61,22 @@ def run(connection: MysqlConnection[Any], statement: str) -> None:
 
 
 def raw_rows(connection: MysqlConnection[Any], query: str) -> Iterator[RawRow]:
-    """Rows of a query as the server sends them, not buffered. Abandoned half-way, the connection must be closed."""
+    """Rows of a query as the server sends them, not buffered. Abandoned or failed half-way, the connection is closed."""
     wire: Any = connection  # what we need of the driver has no public name
     with translated("source"):
         wire._execute_command(COM_QUERY, query)
         wire._read_query_result(unbuffered=True)
     result = wire._result
-    yield from _parsed(wire._rfile.read1)
-    if result is not None:
-        # All packets of the result are read; the driver need not look for them before the next command.
+    complete = False
+    try:
+        yield from _parsed(wire._rfile.read1)
+        complete = True
+    finally:
+        # From here on the driver must not look for packets of this result: there are none, or nobody knows where.
         result.unbuffered_active = False
         result.connection = None
+        if not complete:
+            wire._force_close()
 
 
 def _parsed(receive: Callable[[int], bytes]) -> Iterator[RawRow]:
