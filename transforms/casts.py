@@ -271,9 +271,9 @@ def round_numeric(precision: int | None, scale: int, *, loss: str) -> Cast:
             result = number.quantize(unit, context=_EXACT)
         except InvalidOperation:
             raise refuse(value, "has too many digits", "Widen the column's type.") from None
-        if limit is not None and abs(result) >= limit:
+        if limit is not None and result.copy_abs() >= limit:
             raise refuse(value, f"does not fit numeric({precision},{scale})", "Widen the column's type.")
-        return format(result if result else abs(result), "f").encode()
+        return format(result if result else result.copy_abs(), "f").encode()
 
     return _cast(f"round_numeric({precision or ''},{scale})", convert, loss=loss)
 
