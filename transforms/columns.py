@@ -260,7 +260,11 @@ def _add_expression(result: OutputColumns, table: TableDef, name: str, rule: Exp
             expression=rule.sql,
         )
     target = TargetColumn(names.checked(name, "the column's name"), str(wanted))
-    result.plans.append(ColumnPlan(target, ColumnKind.EXPRESSION, casts=casts, expression=expression.compiled))
+    result.plans.append(
+        ColumnPlan(
+            target, ColumnKind.EXPRESSION, casts=casts, expression=expression.compiled, reverse=rule.reverse or None
+        )
+    )
     result.targets.append(target)
     if not rule.reverse:
         result.notes.append(f"column {name}: computed, and no `reverse` says how to turn it back")

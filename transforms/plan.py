@@ -65,6 +65,8 @@ class ColumnPlan:
     strict: bool = True
     constant: Field = None
     expression: CompiledExpression | None = None
+    reverse: str | None = None
+    """EXPRESSION: `source_column = expression over target columns`, how the store's value goes back."""
 
     def value(self, row: Row) -> Field:
         """The column's field for one source row. Raises ValueRefused."""
