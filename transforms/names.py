@@ -99,7 +99,7 @@ class RelationNames:
 
     def index(self, table: str, name: str) -> str:
         """A free index name that does not depend on other tables: the source's own when it names its table already."""
-        wanted = name if table.lower() in name.lower() else f"{table}_{name}"
+        wanted = name if f"_{table}_".lower() in f"_{name}_".lower() else f"{table}_{name}"
         candidate = shorten(wanted)
         if candidate in self._taken:
             digest = hashlib.sha256(f"{table}.{name}".encode()).hexdigest()[:8]
