@@ -40,8 +40,9 @@ def apply_schema(connection: PostgresConnection, tables: Sequence[TargetTable], 
         for statement in missing(catalog, tables, phase):
             with translated(f"store {store}, {statement.object}"), connection.transaction():
                 connection.execute(statement.sql.encode())
-            log.info("schema object created", store=store, object=str(statement.object))
+            log.debug("schema object created", store=store, object=str(statement.object))
             made.append(statement.object)
+        log.info("schema phase applied", store=store, phase=str(phase), created=len(made))
         return made
     finally:
         if not connection.closed and not connection.broken:
