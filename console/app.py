@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from console import assess, configure, daemon, demo, doctor, schema, status
+from console import assess, configure, daemon, demo, doctor, schema, status, verify
 from console.output import Invocation, Output
 
 app = typer.Typer(
@@ -62,3 +62,4 @@ daemon.register(app)
 status.register(app)
 doctor.register(app)
 demo.register(app)
+verify.register(app)

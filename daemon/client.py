@@ -17,7 +17,6 @@ from model.errors import CrossfadeError, ExitCode, LockHeld, TimedOut
 from stores.control import commands, daemons
 from stores.control.commands import CommandState
 from stores.control.daemons import Daemon
-from stores.control.migrations import prepare_control
 from stores.errors import translated
 from stores.postgres import connect_store
 
@@ -56,8 +55,8 @@ def look(settings: Settings) -> DaemonSeen:
     """The daemon of this migration as the control store knows it."""
     with closing(connect_store(settings.control_dsn, application="crossfade cli")) as connection:
         with translated("control store"):
-            prepare_control(connection)
-            daemon = daemons.read(connection, settings.name)
+            row = connection.execute("SELECT to_regclass('crossfade.daemon') IS NOT NULL").fetchone()
+            daemon = daemons.read(connection, settings.name) if row and row[0] else None
         held = daemon_lock_held(connection, settings.name)
     return DaemonSeen(daemon, held and daemon is not None and daemon.silent_s < ALIVE_S)
 

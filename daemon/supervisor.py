@@ -81,11 +81,11 @@ class Supervisor:
         settings = self._settings
         with ExitStack() as stack:
             lock = stack.enter_context(closing(connect_store(settings.control_dsn, application="crossfade daemon")))
-            prepare_control(lock)
             take_daemon_lock(lock, settings.name)
             if self._fresh:
                 erase(settings, self._confirmation)
             start = prepare(settings, assess_first=self._assess_first)
+            prepare_control(lock)
             with translated("control store"):
                 fence = daemons.register(lock, settings.name, socket.gethostname(), os.getpid())
                 events.record(lock, settings.name, "daemon_started", "the daemon began", pid=os.getpid())

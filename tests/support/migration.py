@@ -1,0 +1,126 @@
+"""A migration driven from outside, as its user drives it: the crossfade command in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """One call of the command line."""
+
+    code: int
+    out: str
+    err: str
+
+    def document(self) -> dict[str, Any]:
+        """The JSON object it printed."""
+        return dict(json.loads(self.out))
+
+    def __str__(self) -> str:
+        return f"exit {self.code}\n--- stdout\n{self.out[-6000:]}\n--- stderr\n{self.err[-6000:]}"
+
+
+class Migration:
+    """The command line, a configuration file in `folder`, and at most one daemon."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
+        self.environment = dict(environment or {})
+        self.config = folder / "crossfade.yaml"
+        self.log = folder / "daemon.log"
+        self.daemon: subprocess.Popen[bytes] | None = None
+
+    def _arguments(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "crossfade", "-c", str(self.config), *arguments]
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", **self.environment}
+
+    def run(self, *arguments: str, timeout_s: float = 240.0) -> Finished:
+        """Run one command to its end."""
+        done = subprocess.run(
+            self._arguments(*arguments),
+            env=self._environment(),
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+    def ok(self, *arguments: str, timeout_s: float = 240.0) -> Finished:
+        """Run one command that must exit 0."""
+        done = self.run(*arguments, timeout_s=timeout_s)
+        assert done.code == 0, f"crossfade {' '.join(arguments)}: {done}"
+        return done
+
+    def start(self, *arguments: str) -> None:
+        """`crossfade start` in the background."""
+        assert self.daemon is None or self.daemon.poll() is not None
+        with self.log.open("ab") as log:
+            self.daemon = subprocess.Popen(
+                self._arguments("start", *arguments), env=self._environment(), cwd=self.folder, stdout=log, stderr=log
+            )
+
+    def kill(self) -> None:
+        """SIGKILL the daemon."""
+        assert self.daemon is not None
+        self.daemon.send_signal(signal.SIGKILL)
+        self.daemon.wait()
+
+    def terminate(self, timeout_s: float = 40.0) -> int:
+        """SIGTERM the daemon and give its exit code."""
+        assert self.daemon is not None
+        self.daemon.terminate()
+        return self.daemon.wait(timeout=timeout_s)
+
+    def close(self) -> None:
+        """End the daemon if it runs."""
+        if self.daemon is not None and self.daemon.poll() is None:
+            self.kill()
+
+    def log_tail(self, lines: int = 25) -> str:
+        """The end of the daemon's log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
+
+    def wait(self, test: Callable[[dict[str, Any]], bool], timeout_s: float = 120.0) -> dict[str, Any]:
+        """Wait until the running daemon's status passes `test`; gives that status."""
+        deadline = time.monotonic() + timeout_s
+        document: dict[str, Any] = {}
+        while time.monotonic() < deadline:
+            done = self.run("-o", "json", "status")
+            if done.code == 0:
+                document = done.document()
+                if document["state"] != "STOPPED" and test(document):
+                    return document
+            assert self.daemon is None or self.daemon.poll() is None, (
+                f"the daemon ended with {self.daemon.returncode}:\n{self.log_tail()}"
+            )
+            time.sleep(0.2)
+        raise AssertionError(f"not within {timeout_s} s: {json.dumps(document, indent=1)[-3000:]}\n{self.log_tail()}")
+
+    def wait_streaming(self, timeout_s: float = 120.0) -> dict[str, Any]:
+        """Wait until every table streams."""
+        return self.wait(lambda document: set(document["phases"]) == {"streaming"}, timeout_s)
+
+    def wait_caught_up(self, timeout_s: float = 120.0) -> dict[str, Any]:
+        """Wait until every table streams and no transaction waits."""
+
+        def caught_up(document: dict[str, Any]) -> bool:
+            waiting = sum(store["waiting_transactions"] for store in document["stores"])
+            return set(document["phases"]) == {"streaming"} and waiting == 0
+
+        return self.wait(caught_up, timeout_s)
