@@ -56,6 +56,9 @@ def _resolved(document: Document, resolver: Resolver, value: Any, path: Path_, r
         return {key: _resolved(document, resolver, item, (*path, key), references) for key, item in value.items()}
     if isinstance(value, list):
         return [_resolved(document, resolver, item, (*path, i), references) for i, item in enumerate(value)]
+    if value is None and path[-1] == "zero_dates" and path in document.values:
+        # `zero_dates: null` means the policy of that name, not that there is none.
+        return "null"
     if not isinstance(value, str) or "${" not in value:
         return value
     references.add(path)

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from config.load import load_settings
 from config.settings import Settings
@@ -263,3 +264,34 @@ def test_store_database_is_not_needed_yet(source_db: SourceDatabase, store_db: S
     write_starter(source_db.dsn, [store_db.dsn], tmp_path / "m.yaml")
     assert assess(load_settings(tmp_path / "m.yaml")).blocked is False
     assert store_db.rows("SELECT count(*) FROM pg_namespace WHERE nspname = 'crossfade'") == [(0,)]
+
+
+def test_example_of_reshaping_compiles_against_its_tables(mysql97: RunningServer) -> None:
+    with source_database(mysql97) as source:
+        source.execute(
+            "CREATE TABLE customer (id int PRIMARY KEY, name text, pw_hash varbinary(60), last_login datetime)",
+            "CREATE TABLE ticket (tkt_no int PRIMARY KEY, state char(1), urgent tinyint(1))",
+            "CREATE TABLE event (id int PRIMARY KEY, year int)",
+            "CREATE TABLE contact (id int PRIMARY KEY, first varchar(20), last varchar(20))",
+            "CREATE TABLE tmp_1 (a int)",
+        )
+        file = Path(__file__).parents[2] / "config" / "examples" / "reshaping.yaml"
+        dsns = {"PEOPLE_DSN": "postgresql://h/p", "ARCHIVE_DSN": "postgresql://h/a"}
+        example = load_settings(file, environment=dsns)
+        server = {"host": source.server.host, "port": source.server.port, "user": source.server.user}
+        settings = example.model_copy(
+            update={
+                "source": example.source.model_copy(
+                    update={**server, "password": SecretStr(source.server.password), "databases": (source.database,)}
+                )
+            }
+        )
+        plan = plan_of(settings)
+        assert {f"{item.target.store}:{item.target.name}": len(item.columns) for item in plan.plans} == {
+            "people:person": 2,
+            "people:person_login": 3,
+            "people:ticket": 3,
+            "archive:old_event": 3,
+            "people:contact": 4,
+        }
+        assert [table.name for table in plan.skipped] == ["tmp_1"]

@@ -346,3 +346,11 @@ def test_anchors_and_merge_keys(tmp_path: Path) -> None:
 def test_alias_that_holds_itself_is_refused(tmp_path: Path) -> None:
     found = problems(tmp_path, minimal(rest="tables: &t\n  a: *t\n"))
     assert any(message == "an alias that holds itself" for _, _, message, _ in found)
+
+
+def test_null_is_the_name_of_a_policy(tmp_path: Path) -> None:
+    text = minimal(rest="defaults: {zero_dates: null}\ntables:\n  a: {zero_dates: null}\n  b: {}\n")
+    settings = load(tmp_path, text)
+    assert settings.defaults.zero_dates is ZeroDates.NULL
+    assert settings.tables["a"].zero_dates is ZeroDates.NULL
+    assert settings.tables["b"].zero_dates is None
