@@ -17,9 +17,9 @@ from model.position import BinlogCoordinate, Position
 from stores.errors import translated
 from stores.mysql import MysqlConnection, ServerInfo, executed_gtids
 from sync.mysql.dump import FILE_START, DumpMode, DumpStart, ServerIdClash, open_dump
-from sync.mysql.events import EventType, parse_gtid, parse_previous_gtids
+from sync.mysql.events import TRANSACTIONAL, EventType, parse_previous_gtids
 from sync.mysql.stream import EventStream
-from sync.mysql.transactions import GTID_EVENTS
+from sync.mysql.transactions import GTID_EVENTS, Boundary, TransactionTracker
 
 log = structlog.get_logger(__name__)
 
@@ -125,7 +125,7 @@ def gtids_at(
 ) -> str:
     """The GTIDs executed before a file and offset: MariaDB is asked; MySQL's file is read from its start.
 
-    Raises PositionPurged when the file is gone, SourceError when the offset is not in it.
+    Raises PositionPurged when the file is gone, SourceError when the offset is not between transactions.
     """
     _check_file(connection, coordinate)
     if info.mariadb:
@@ -139,7 +139,7 @@ def gtids_at(
     dump = open_dump(source, info, start, server_id, stop)
     try:
         stream = EventStream(dump.packets, start.coordinate, f"source {source.host}:{source.port}")
-        found = GtidSet()
+        found, tracker = GtidSet(), TransactionTracker()
         while stream.offset < coordinate.offset and (event := stream.next_event()) is not None:
             header, raw = event
             for piece in stream.pieces(header):
@@ -147,9 +147,17 @@ def gtids_at(
                     raw += piece
             if header.type == EventType.PREVIOUS_GTIDS:
                 found = GtidSet.parse(parse_previous_gtids(stream.body(raw)))
-            elif header.type in GTID_EVENTS:
-                gtid = parse_gtid(header.type, header.server_id, stream.body(raw)).gtid
-                found = found.add(gtid) if gtid else found
+            elif header.type in TRANSACTIONAL:
+                if tracker.feed(header, stream.body(raw)) is not Boundary.INSIDE:
+                    tracker.reset()
+                elif header.type in GTID_EVENTS and tracker.gtid and tracker.gtid.gtid:
+                    found = found.add(tracker.gtid.gtid)
+        if (stream.offset != coordinate.offset or tracker.open) and not stop.is_set():
+            raise SourceError(
+                "the start position is not between two transactions of the source's binlog",
+                hint="Take the position from the source itself, or copy anew: crossfade start --fresh",
+                position=coordinate,
+            )
         return str(found)
     finally:
         dump.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import tracemalloc
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +11,7 @@ import pytest
 
 from config.settings import SourceSettings
 from model.errors import PositionPurged, SourceError
-from model.position import Position
+from model.position import BinlogCoordinate, Position
 from servers import RunningServer
 from sync.mysql.events import WRITE_ROWS
 from sync.relay.values import RelayTail
@@ -200,26 +199,32 @@ def test_row_larger_than_a_packet(source_db: SourceDatabase, tmp_path: Path) -> 
         assert follower.rows() == [("t", 1, 6), ("t", 2, 37_000_000), ("t", 3, 5)]
 
 
-def test_limit_of_packet_size_names_its_remedy(
+def test_lowered_packet_limit_does_not_stop_the_stream(
     start_private: Callable[..., RunningServer], source: RunningServer, tmp_path: Path
 ) -> None:
-    if source.flavour.name == "mysql-5.6":
-        pytest.skip("its dump thread has a limit of its own, 1 GiB")
     server = start_private(source.flavour.name)
     with source_database(server) as database:
         database.execute(TABLE.format("t"))
         settings = settings_of(server)
         start = position_now(settings)
-        database.execute("INSERT INTO t VALUES (1, REPEAT('b', 9000000))")
+        database.execute("INSERT INTO t VALUES (1, REPEAT('b', 4000000))")
         server.restart({"max_allowed_packet": "1M", "slave_max_allowed_packet": "1M"})
         with following(settings, tmp_path, start) as follower:
-            error = None
-            with contextlib.suppress(AssertionError):
-                error = follower.wait_stopped(5)
-        if error is None:  # servers whose dump thread uses a limit of its own
-            assert [row[2] for row in follower.rows()] == [9_000_000]
-        else:
-            assert "max_allowed_packet" in error.hint
+            follower.catch_up()
+            assert [row[2] for row in follower.rows()] == [4_000_000]
+
+
+@pytest.mark.parametrize("shift", [1, 30, 1_000_000])
+def test_position_that_is_no_boundary_stops_the_reader(source_db: SourceDatabase, tmp_path: Path, shift: int) -> None:
+    settings = settings_of(source_db.server, position="file")
+    source_db.execute(TABLE.format("t"))
+    start = position_now(settings)
+    source_db.execute("INSERT INTO t VALUES (1, REPEAT('b', 1000))")
+    wrong = BinlogCoordinate(start.coordinate.file, start.coordinate.offset + shift)
+    with following(settings, tmp_path, Position(start.flavour, wrong)) as follower:
+        error = follower.wait_stopped()
+        assert isinstance(error, SourceError) and error.hint
+    assert follower.transactions() == []
 
 
 def test_start_from_file_and_offset_with_old_history(source_db: SourceDatabase, tmp_path: Path) -> None:
