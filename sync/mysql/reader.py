@@ -34,6 +34,7 @@ from sync.mysql.events import (
 from sync.mysql.resume import check_available, check_server_id, choose_mode, gtids_at
 from sync.mysql.stream import EventStream
 from sync.mysql.transactions import GTID_EVENTS, Boundary, TransactionTracker
+from sync.relay.records import RelayUnwritable
 from sync.relay.values import RelayTail, TransactionEnd
 from sync.relay.writer import RelayWriter
 
@@ -132,7 +133,7 @@ class BinlogReader:
         )
 
     def run(self, stop: threading.Event) -> None:
-        """Follow the source until `stop` is set. Raises what cannot be mended by trying again (SourceError …)."""
+        """Follow the source until `stop` is set. Raises what no retry mends (SourceError, RelayUnwritable …)."""
         self._stop = stop
         while not stop.is_set():
             try:
@@ -143,6 +144,11 @@ class BinlogReader:
                 if stop.is_set() and error.transient:
                     return
                 raise
+            except OSError as error:  # the network's were translated where they arose
+                self._error = str(error)
+                raise RelayUnwritable(
+                    f"the relay cannot be written: {error}", directory=self._relay.directory
+                ) from error
 
     def _attempt(self) -> None:
         """One connection. A failure after progress counts as a new beginning, not as one more failed attempt."""
@@ -180,6 +186,7 @@ class BinlogReader:
         dump = open_dump(self._source, self._info, start, self._server_id, self._stop)
         self._connects += 1
         self._connected = True
+        self._error = None
         self._mode = start.mode
         log.info("reader.connected", mode=start.mode.value, position=str(start.coordinate), gtids=start.gtids or None)
         try:
@@ -215,7 +222,7 @@ class BinlogReader:
                     gtids = gtids_at(self._source, connection, info, start.coordinate, self._server_id, self._stop)
                     start = Position(start.flavour, start.coordinate, gtids)
                 mode = choose_mode(self._source, info, start, gtids_known=info.gtids)
-                check_available(connection, info, mode, start, same_server=True, reconnect=False)
+                check_available(connection, info, mode, start, same_server=False)
                 relay.begin(RelayTail(self._first_seq - 1, start), info.server_uuid, gtids_known=info.gtids)
             tail = relay.tail
             assert tail is not None
@@ -228,7 +235,7 @@ class BinlogReader:
                     expected=relay.source,
                     found=info.server_uuid,
                 )
-            check_available(connection, info, mode, tail.position, same_server=same, reconnect=self._connects > 0)
+            check_available(connection, info, mode, tail.position, same_server=same)
             if not same:
                 log.warning("reader.source_changed", before=relay.source, now=info.server_uuid)
                 relay.change_source(info.server_uuid)

@@ -43,14 +43,13 @@ def check_available(
     position: Position,
     *,
     same_server: bool,
-    reconnect: bool,
 ) -> None:
     """Raise PositionPurged when the source's binlog no longer reaches back to the position, SourceError when the
     source's history is another one. MariaDB judges GTID positions itself, when the dump begins."""
     if mode is DumpMode.FILE:
         _check_file(connection, position.coordinate)
     elif not info.mariadb:
-        _check_gtids(connection, info, position, wait=same_server and reconnect)
+        _check_gtids(connection, info, position, wait=same_server)
 
 
 def _check_file(connection: MysqlConnection[Any], coordinate: BinlogCoordinate) -> None:

@@ -14,7 +14,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from model.errors import CrossfadeError
+from model.errors import CrossfadeError, ExitCode
 from model.position import BinlogCoordinate, Flavour, Position
 from sync.relay.values import RelayTail, TransactionEnd
 
@@ -50,6 +50,13 @@ class CorruptRelay(CrossfadeError):
     """The relay's files are damaged."""
 
     default_hint = "Stop the daemon, remove the relay's directory and start again: it is read anew from the source."
+
+
+class RelayUnwritable(CrossfadeError):
+    """The relay cannot be written."""
+
+    exit_code = ExitCode.INCOMPLETE
+    default_hint = "Free space on the relay's disk, then start again: it goes on after its last whole transaction."
 
 
 @dataclass(frozen=True, slots=True)

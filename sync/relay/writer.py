@@ -427,8 +427,10 @@ class RelayWriter:
         """Sync complete transactions and let go of the directory."""
         if self._lock_file.closed:
             return
-        self.discard_open()
-        if self._file is not None:
-            self._file.close()
-        self._tail_file.close()
-        self._lock_file.close()
+        try:
+            self.discard_open()
+            if self._file is not None:
+                self._file.close()
+        finally:
+            self._tail_file.close()
+            self._lock_file.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,8 @@ from sync.mysql.dump import DumpMode, DumpStart, ServerIdClash, refusal
 from sync.mysql.events import EventType
 from sync.mysql.reader import BinlogReader
 from sync.relay.reader import RelayReader
-from sync.relay.values import RelayTail
+from sync.relay.records import RelayUnwritable
+from sync.relay.values import RelayTail, TransactionEnd
 from sync.relay.writer import RelayWriter
 from tests.unit.sync.binlog_bytes import event, format_description, gtid, packets, query, rotate, xid
 from tests.unit.sync.test_reader_stream import Wire
@@ -153,3 +155,20 @@ def test_two_kicks_in_a_minute_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     error = fed.run()
     assert type(error) is SourceError and "server id" in str(error)
     assert len(fed.wires) == 2 and fed.kept() == [(1, 1000, False), (2, 2000, False)]
+
+
+def test_full_disk_is_named_and_harms_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fed = Fed(tmp_path, monkeypatch, HEAD + group(1, 1000) + group(2, 2000) + group(3, 3000))
+    ends = []
+
+    def end_transaction(end: TransactionEnd) -> None:
+        if end.seq == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        ends.append(end.seq)
+        RelayWriter.end_transaction(fed.relay, end)
+
+    monkeypatch.setattr(fed.relay, "end_transaction", end_transaction)
+    error = fed.run()
+    assert type(error) is RelayUnwritable and "No space left" in str(error)
+    fed.relay.close()
+    assert [seq for seq, _, _ in fed.kept()] == [1, 2]
