@@ -40,6 +40,10 @@ _COMMENT = re.compile(r"/\*!\d*|\*/|/\*.*?\*/|(?:--[ \t]|#)[^\n]*", re.DOTALL)
 _WORD = re.compile(
     r"`((?:[^`]|``)+)`|([A-Za-z_$0-9\u0080-\uffff]+)|('(?:[^'\\]|\\.|'')*')|(\"(?:[^\"\\]|\\.|\"\")*\")|(\.)"
 )
+_DEFINER = re.compile(
+    r"\bDEFINER\s*=\s*(?:`[^`]*`|'[^']*'|\"[^\"]*\"|[\w$]+)(?:\s*@\s*(?:`[^`]*`|'[^']*'|\"[^\"]*\"|[\w$.%-]+))?(?:\s*\(\s*\))?",
+    re.IGNORECASE,
+)
 _SET_STATEMENT = re.compile(r"\s*SET\s+STATEMENT\b.*?\bFOR\b", re.IGNORECASE | re.DOTALL)
 
 _CONTROL = {"BEGIN", "START", "COMMIT", "SAVEPOINT", "RELEASE", "XA"}
@@ -52,7 +56,7 @@ _OTHER_OBJECTS = {
 }  # fmt: skip
 _MODIFIERS = {
     "OR", "REPLACE", "TEMPORARY", "ONLINE", "OFFLINE", "IGNORE", "IF", "NOT", "EXISTS", "UNIQUE", "FULLTEXT", "SPATIAL",
-    "ALGORITHM", "DEFINER", "SQL", "SECURITY", "UNDEFINED", "MERGE", "TEMPTABLE", "INVOKER", "VECTOR",
+    "ALGORITHM", "SQL", "SECURITY", "UNDEFINED", "MERGE", "TEMPTABLE", "INVOKER", "VECTOR",
 }  # fmt: skip
 _HARMLESS = {
     "GRANT", "REVOKE", "FLUSH", "ANALYZE", "OPTIMIZE", "REPAIR", "CHECK", "SET", "INSTALL", "UNINSTALL", "RESET",
@@ -73,7 +77,7 @@ def judge(statement: str, schema: str, tables: Iterable[TableId]) -> Judgement:
         return Judgement(Meaning.HARMLESS)
     tables = tuple(tables)
     if verb in _SHAPE:
-        return _shape(verb, words, schema, tables)
+        return _shape(verb, _words(_DEFINER.sub(" ", text)), schema, tables)
     found = _mentioned(words[1:], schema, tables)
     if verb in _DATA:
         ours = bool(found) or schema in {table.schema for table in tables}
@@ -84,12 +88,15 @@ def judge(statement: str, schema: str, tables: Iterable[TableId]) -> Judgement:
 
 def _shape(verb: str, words: list[str], schema: str, tables: tuple[TableId, ...]) -> Judgement:
     rest = words[1:]
+    if verb in ("CREATE", "DROP") and "TEMPORARY" in [word.upper() for word in rest[:3]]:
+        return Judgement(Meaning.HARMLESS)
     kind = next((word.upper() for word in rest if word.upper() not in _MODIFIERS), "")
     if kind in ("DATABASE", "SCHEMA"):
         names = {word for word in rest if word.upper() not in _MODIFIERS} - {kind}
         gone = sorted(names & {table.schema for table in tables}) if verb == "DROP" else []
         return Judgement(Meaning.DDL, f"database {gone[0]}") if gone else Judgement(Meaning.HARMLESS)
-    if kind in _OTHER_OBJECTS:
+    # TRUNCATE may be followed by a table's bare name, whatever that is.
+    if verb != "TRUNCATE" and kind in _OTHER_OBJECTS:
         return Judgement(Meaning.HARMLESS)
     if verb == "CREATE" and kind == "TABLE":
         # Only the new table counts: LIKE, SELECT and REFERENCES merely read others.
