@@ -1,1 +1,1 @@
-"""Comparison of source and stores while both are live: findings, verdicts, repair, reports. Only looks, never decides."""
+"""Comparison of source and stores while both are live: findings, verdicts, repair. Looks and judges, never decides."""

@@ -1,0 +1,178 @@
+"""Leaves: groups of rows that are compared by count and sum of hashes. How a table is cut into them, on both servers.
+
+A table whose key has an integer column is cut by that column's value; any other by the row's own hash, so that a
+changed row leaves one bucket and enters another, and both differ. Names come from plans, numbers from us: statements
+are built here and nowhere else. No I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from model.tables import TableDef
+from transforms.names import quoted, quoted_mysql
+from transforms.plan import ColumnKind, TablePlan
+from transforms.types import INTEGER_BITS
+from validators.canonical.target_forms import INTEGERS, base_of
+
+Digest = tuple[int, int]
+"""Number of rows, sum of their hashes."""
+Digests = Mapping[int, Digest]
+
+MOST_LEAVES: Final = 200_000
+MOST_BUCKETS: Final = 1 << 16
+MOST_RANGES: Final = 400
+"""Ranges in one statement."""
+SPARSE: Final = 4
+"""A key column is fine enough when it can tell at least a quarter as many leaves as are wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRange:
+    """Lowest and highest value of an integer key column on the source."""
+
+    position: int
+    """Index of the column in `plan.columns`."""
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leaves:
+    """The cut of one table."""
+
+    source_column: str | None
+    """Integer column of the source; None: buckets of the row's hash."""
+    target_column: str | None
+    divisor: int
+    """Values of the column per leaf, or number of buckets (a power of two)."""
+
+    @property
+    def by_key(self) -> bool:
+        """Whether leaves are ranges of a key column."""
+        return self.source_column is not None
+
+    def of(self, key_value: int | None, row_hash: int) -> int:
+        """The leaf of a row, as the servers' division (towards zero) gives it."""
+        if key_value is None:
+            return row_hash & (self.divisor - 1)
+        return key_value // self.divisor if key_value >= 0 else -(-key_value // self.divisor)
+
+    def mysql_digests(self, table: TableDef, row_hash: str, where: str) -> str:
+        """Leaf, count, sum of hashes."""
+        source = _mysql_name(table)
+        if self.source_column is not None:
+            leaf = f"({quoted_mysql(self.source_column)} DIV {self.divisor})"
+            return (
+                f"SELECT {leaf} AS leaf, COUNT(*), SUM({row_hash}) FROM {source} WHERE {where} "
+                "GROUP BY leaf ORDER BY NULL"
+            )
+        # LIMIT keeps the inner select from being merged, which would compute every hash twice.
+        inner = f"SELECT {row_hash} AS h FROM {source} WHERE {where} LIMIT {2**64 - 1}"
+        bucket = f"h & {self.divisor - 1}"
+        return f"SELECT {bucket} AS leaf, COUNT(*), SUM(h) FROM ({inner}) AS hashes GROUP BY leaf ORDER BY NULL"
+
+    def postgres_digests(self, plan: TablePlan, row_hash: str) -> str:
+        """Leaf, count, sum of hashes."""
+        target = postgres_name(plan)
+        if self.target_column is not None:
+            leaf = f"div({quoted(self.target_column)}::numeric, {self.divisor})::bigint"
+            if base_of(plan.target.column(self.target_column)).base in INTEGERS:
+                leaf = f"({quoted(self.target_column)}::bigint / {self.divisor})"
+            return f"SELECT {leaf} AS leaf, count(*), sum({row_hash}) FROM {target} GROUP BY 1"
+        inner = f"SELECT {row_hash} AS h FROM {target} OFFSET 0"
+        return f"SELECT (h & {self.divisor - 1})::bigint AS leaf, count(*), sum(h) FROM ({inner}) AS hashes GROUP BY 1"
+
+    def conditions(self, leaves: Iterable[int], row_hash: tuple[str, str]) -> tuple[str, str]:
+        """Conditions of the rows of some leaves on source and store; `row_hash` is their SQL on both."""
+        chosen = sorted(leaves)
+        if self.source_column is None or self.target_column is None:
+            listed = ", ".join(map(str, chosen))
+            mask = self.divisor - 1
+            return f"({row_hash[0]}) & {mask} IN ({listed})", f"(({row_hash[1]}) & {mask}) IN ({listed})"
+        source, target = quoted_mysql(self.source_column), quoted(self.target_column)
+        ranges = merged(self.range_of(leaf) for leaf in chosen)
+        return (
+            "(" + " OR ".join(f"{source} BETWEEN {low} AND {high}" for low, high in ranges) + ")",
+            "(" + " OR ".join(f"{target} BETWEEN {low} AND {high}" for low, high in ranges) + ")",
+        )
+
+    def range_of(self, leaf: int) -> tuple[int, int]:
+        """First and last value of the key column in a leaf."""
+        if leaf == 0:
+            return 1 - self.divisor, self.divisor - 1
+        edge = leaf * self.divisor
+        return (edge, edge + self.divisor - 1) if leaf > 0 else (edge - self.divisor + 1, edge)
+
+
+def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Neighbouring ranges joined. `ranges` in order."""
+    found: list[tuple[int, int]] = []
+    for low, high in ranges:
+        if found and found[-1][1] + 1 >= low:
+            found[-1] = (found[-1][0], max(high, found[-1][1]))
+        else:
+            found.append((low, high))
+    return found
+
+
+def integer_key_columns(plan: TablePlan) -> tuple[int, ...]:
+    """Key columns that are whole numbers on both sides, as indexes into `plan.columns`."""
+    found = []
+    for index in plan.key:
+        column = plan.columns[index]
+        if column.kind is not ColumnKind.COPY or column.source is None:
+            continue
+        to = base_of(column.target)
+        whole = to.base in INTEGERS or (to.base == "numeric" and bool(to.arguments) and not to.arguments[1])
+        if plan.source.columns[column.source].type in INTEGER_BITS and whole and not to.array:
+            found.append(index)
+    return tuple(found)
+
+
+def cut(plan: TablePlan, rows: int, ranges: Iterable[KeyRange], leaf_rows: int) -> Leaves:
+    """Choose the cut of a table of about `rows` rows, given the ranges of its integer key columns."""
+    wanted = max(1, min(MOST_LEAVES, -(-rows // leaf_rows)))
+    for found in ranges:
+        values = found.high - found.low + 1
+        if values * SPARSE >= wanted:
+            column = plan.columns[found.position]
+            assert column.source is not None
+            return Leaves(plan.source.columns[column.source].name, column.target.name, max(1, values // wanted))
+    buckets = 1
+    while buckets < wanted and buckets < MOST_BUCKETS:
+        buckets *= 2
+    return Leaves(None, None, buckets)
+
+
+def differing(source: Digests, target: Digests) -> list[int]:
+    """Leaves whose count or sum differ, in order; a leaf that only one side has differs."""
+    found = [leaf for leaf, digest in source.items() if target.get(leaf) != digest]
+    found += [leaf for leaf in target if leaf not in source]
+    return sorted(found)
+
+
+def batches(leaves: Iterable[int], sizes: Mapping[int, int], most_rows: int) -> Iterable[list[int]]:
+    """Leaves in groups of at most about `most_rows` rows and `MOST_RANGES` ranges."""
+    group: list[int] = []
+    rows = gaps = 0
+    for leaf in leaves:
+        if group and (rows >= most_rows or gaps >= MOST_RANGES):
+            yield group
+            group, rows, gaps = [], 0, 0
+        gaps += 0 if group and leaf == group[-1] + 1 else 1
+        group.append(leaf)
+        rows += sizes.get(leaf, 0)
+    if group:
+        yield group
+
+
+def _mysql_name(table: TableDef) -> str:
+    return f"{quoted_mysql(table.id.schema)}.{quoted_mysql(table.id.name)}"
+
+
+def postgres_name(plan: TablePlan) -> str:
+    """The target table in double quotes."""
+    return f"{quoted(plan.target.schema)}.{quoted(plan.target.name)}"

@@ -1,0 +1,190 @@
+"""Reads one table plan's rows on the source: leaf digests, keys with hashes, canonical rows. Read-only.
+
+Digests and hashes are computed by the source where every column can be; else the rows are read and the plan's own
+transform is applied here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from model.errors import ValueRefused
+from model.rows import ABSENT, Field, Row
+from stores.mysql import MysqlConnection, ServerInfo
+from sync.mysql.literals import quoted_name
+from sync.mysql.snapshot import raw_rows, run
+from sync.mysql.textform import from_select, select_expression
+from transforms.plan import ColumnPlan, TablePlan
+from validators.canonical.record import CanonicalRow, RecordForm
+from validators.canonical.source_forms import NotPushable
+from validators.keys import source_condition
+from validators.leaves import Digest, KeyRange, Leaves, integer_key_columns
+
+REFUSED: Final = b"\x01refused: "
+"""Begins the canonical text of a value that the plan refuses: no store can hold it."""
+EVERYTHING: Final = "1 = 1"
+
+
+class SourceSide:
+    """One plan's table on one connection (of `sync.mysql.snapshot.connect_reader`)."""
+
+    def __init__(
+        self, connection: MysqlConnection[Any], info: ServerInfo, plan: TablePlan, form: RecordForm, *, pushed: bool
+    ) -> None:
+        """Raises Refused for a column type that a SELECT does not show whole."""
+        self.connection = connection
+        self.plan = plan
+        self.form = form
+        self.pushed = pushed
+        self._from = quoted_name(plan.source.id.schema, plan.source.id.name)
+        self._where = f"({plan.where.mysql})" if plan.where else EVERYTHING
+        self._hash = form.mysql_hash() if pushed else "0"
+        self._all = _Selection(plan, info, _read_by(plan, range(len(plan.columns)), filtered=True))
+        self._keys = _Selection(plan, info, _read_by(plan, plan.key, filtered=False))
+
+    @property
+    def hash_sql(self) -> str:
+        """The row's hash in the source's SQL."""
+        return self._hash
+
+    def count(self) -> int:
+        """Number of rows that the plan takes."""
+        if self.plan.where is None or self.pushed:
+            query = f"SELECT COUNT(*) FROM {self._from} WHERE {self._where}"
+            return next(int(row[0] or 0) for row in list(raw_rows(self.connection, query)))
+        return sum(1 for _ in self.rows(EVERYTHING))
+
+    def size(self) -> int:
+        """Number of rows: the catalogue's estimate when it has one, else counted."""
+        if self.plan.source.rows_estimate > 0:
+            return self.plan.source.rows_estimate
+        query = f"SELECT COUNT(*) FROM {self._from}"
+        return next(int(row[0] or 0) for row in list(raw_rows(self.connection, query)))
+
+    def ranges(self) -> Iterator[KeyRange]:
+        """Lowest and highest value of each integer key column, asked for one by one; none for an empty table."""
+        for position in integer_key_columns(self.plan):
+            ordinal = self.plan.columns[position].source
+            assert ordinal is not None
+            name = quoted_name(self.plan.source.columns[ordinal].name)
+            for low, high in list(
+                raw_rows(self.connection, f"SELECT MIN({name}) + 0, MAX({name}) + 0 FROM {self._from}")
+            ):
+                if low is not None and high is not None:
+                    yield KeyRange(position, int(low), int(high))
+
+    def digests(self, leaves: Leaves) -> dict[int, Digest]:
+        """Digests of all leaves, from one scan."""
+        if self.pushed:
+            query = leaves.mysql_digests(self.plan.source, self._hash, self._where)
+            return {
+                int(leaf or 0): (int(count or 0), int(total or 0))
+                for leaf, count, total in raw_rows(self.connection, query)
+            }
+        found: dict[int, list[int]] = {}
+        leaf_position = leaf_index(self.plan, leaves)
+        for row in self.rows(EVERYTHING):
+            row_hash = self.form.hash(row)
+            value = None if leaf_position is None else int(row[leaf_position] or b"0")
+            digest = found.setdefault(leaves.of(value, row_hash), [0, 0])
+            digest[0] += 1
+            digest[1] += row_hash
+        return {leaf: (count, total) for leaf, (count, total) in found.items()}
+
+    def hashes(self, leaves: Leaves, chosen: Sequence[int], condition: str) -> Iterator[tuple[CanonicalRow, int]]:
+        """Key and hash of every row of the chosen leaves; `condition` is theirs."""
+        if not self.pushed:
+            wanted = set(chosen)
+            for row in self.rows(condition if leaves.by_key else EVERYTHING):
+                row_hash = self.form.hash(row)
+                if leaves.by_key or leaves.of(None, row_hash) in wanted:
+                    yield self.form.key_of(row), row_hash
+            return
+        query = f"SELECT {self._keys.columns}, {self._hash} FROM {self._from} WHERE {self._where} AND {condition}"
+        for raw in raw_rows(self.connection, query):
+            yield self.canonical_key(self._keys.row(raw)), int(raw[-1] or 0)
+
+    def rows(self, condition: str, *, locking: bool = False) -> Iterator[CanonicalRow]:
+        """Canonical target rows of the source rows that meet `condition` and the plan's filter."""
+        query = f"SELECT {self._all.columns} FROM {self._from} WHERE {condition}"
+        if locking:
+            run(self.connection, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            run(self.connection, "START TRANSACTION")
+            raws: Iterable[list[bytes | None]] = list(raw_rows(self.connection, query + " LOCK IN SHARE MODE"))
+            run(self.connection, "COMMIT")
+        else:
+            raws = raw_rows(self.connection, query)
+        for raw in raws:
+            row = self._all.row(raw)
+            if self.plan.accepts(row):
+                yield self.canonical(row)
+
+    def lookup(self, keys: Sequence[CanonicalRow], *, locking: bool) -> dict[CanonicalRow, list[CanonicalRow]]:
+        """Rows with these canonical keys; the whole table is read when a key has no form in the source's SQL."""
+        try:
+            condition = source_condition(self.plan, self.form, keys)
+        except NotPushable:
+            condition = EVERYTHING
+        wanted = set(keys)
+        found: dict[CanonicalRow, list[CanonicalRow]] = {}
+        for row in self.rows(f"({condition})", locking=locking):
+            key = self.form.key_of(row)
+            if key in wanted:
+                found.setdefault(key, []).append(row)
+        return found
+
+    def canonical(self, row: Row) -> CanonicalRow:
+        """The canonical target row of a source row; a refused value says so in its place."""
+        try:
+            return self.form.canonical(self.plan.project(row))
+        except ValueRefused:
+            return tuple(self._value(index, row) for index in range(len(self.plan.columns)))
+
+    def canonical_key(self, row: Row) -> CanonicalRow:
+        """The canonical key of a source row that may lack all other columns."""
+        return tuple(self._value(index, row) for index in self.plan.key)
+
+    def _value(self, index: int, row: Row) -> bytes | None:
+        try:
+            field = self.plan.columns[index].value(row)
+        except ValueRefused as error:
+            return REFUSED + error.message.encode()
+        return self.form.targets[index].canonical(field) if isinstance(field, bytes) else None
+
+
+class _Selection:
+    """Some columns of the source table, read in the neutral form into rows of full width."""
+
+    def __init__(self, plan: TablePlan, info: ServerInfo, ordinals: Sequence[int]) -> None:
+        table = plan.source
+        self._width = len(table.columns)
+        self._reads = [(ordinal, from_select(table.columns[ordinal])) for ordinal in ordinals]
+        self.columns = ", ".join(select_expression(table.columns[ordinal], info) for ordinal in ordinals) or "1"
+
+    def row(self, raw: Sequence[bytes | None]) -> Row:
+        """A source row; columns that were not read are ABSENT."""
+        fields: list[Field] = [ABSENT] * self._width
+        for position, (ordinal, read) in enumerate(self._reads):
+            fields[ordinal] = read(raw[position])
+        return tuple(fields)
+
+
+def _read_by(plan: TablePlan, indexes: Iterable[int], *, filtered: bool) -> list[int]:
+    ordinals: set[int] = set(plan.where.columns) if filtered and plan.where else set()
+    for index in indexes:
+        ordinals |= _ordinals(plan.columns[index])
+    return sorted(ordinals)
+
+
+def _ordinals(column: ColumnPlan) -> set[int]:
+    if column.expression is not None:
+        return set(column.expression.columns)
+    return set() if column.source is None else {column.source}
+
+
+def leaf_index(plan: TablePlan, leaves: Leaves) -> int | None:
+    """Index into `plan.columns` of the column that leaves are cut by; None for hash buckets."""
+    if leaves.target_column is None:
+        return None
+    return next(index for index, column in enumerate(plan.columns) if column.target.name == leaves.target_column)

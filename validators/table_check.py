@@ -1,0 +1,181 @@
+"""Judges one table plan: counts, or leaf digests and then rows. Owns the order of the steps, not their details.
+
+Leaves are compared without waiting for each other: rows are applied whole and by key, so a leaf that is equal on both
+sides is right whatever the positions of the two reads were. Only what differs is looked at, at known positions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sync.mysql.snapshot import raw_rows
+from transforms.plan import TablePlan
+from validators.alignment import Alignment
+from validators.canonical.record import RecordForm
+from validators.control import detects_flips
+from validators.count_check import compare_counts
+from validators.findings import ColumnDifference, Finding, FindingKind, Mode, Outcome, TableVerdict, Window
+from validators.keyless_check import KeylessCheck
+from validators.leaves import cut, differing
+from validators.localise import candidates
+from validators.row_check import RowCheck, RowResult
+from validators.source_side import SourceSide
+from validators.target_side import TargetSide
+from validators.touched import TouchedRows
+from validators.transform_hash import transform_hash
+
+MOST_FINDINGS: Final = 10_000
+START_HINT: Final = "crossfade start"
+
+
+@dataclass(frozen=True, slots=True)
+class TableCheck:
+    """One plan with everything that is needed to judge it. For one thread."""
+
+    plan: TablePlan
+    form: RecordForm
+    source: SourceSide
+    target: TargetSide
+    alignment: Alignment
+    changes: TouchedRows
+    leaf_rows: int
+
+    def run(self, mode: Mode) -> TableVerdict:
+        """The verdict. Raises what the servers raise."""
+        begun = time.monotonic()
+        verdict = self.counts() if mode is Mode.COUNTS else self.digests(mode)
+        return dataclasses.replace(verdict, duration_s=time.monotonic() - begun)
+
+    def counts(self) -> TableVerdict:
+        """Exact numbers of rows."""
+        found = compare_counts(self.source, self.target, self.form, self.alignment, self.changes)
+        base = blank(self.plan, Mode.COUNTS, self.form)
+        findings: tuple[Finding, ...] = ()
+        apart = found.target - found.source
+        if found.agree is False:
+            difference = ColumnDifference("count(*)", str(found.source), str(found.target))
+            findings = (Finding(FindingKind.COUNT, (), (difference,)),)
+        return dataclasses.replace(
+            base,
+            outcome={True: Outcome.PASS, False: Outcome.FAIL, None: Outcome.INCONCLUSIVE}[found.agree],
+            why=found.why,
+            next_step=_next(found.why, found.agree),
+            source_rows=found.source if found.source >= 0 else None,
+            target_rows=found.target if found.target >= 0 else None,
+            missing=-apart if found.agree is False and apart < 0 else 0,
+            extra=apart if found.agree is False and apart > 0 else 0,
+            findings=findings,
+            window=found.window,
+        )
+
+    def digests(self, mode: Mode) -> TableVerdict:
+        """Leaf digests of the whole table, then the rows of what differs."""
+        before = self.alignment.checkpoint()
+        size = self.source.size()
+        leaves = cut(self.plan, size, self.source.ranges(), self.leaf_rows)
+        with ThreadPoolExecutor(1, "verify-source") as executor:
+            reading = executor.submit(self.source.digests, leaves)
+            there = self.target.digests(leaves)
+            here = reading.result()
+        high = self.alignment.high()
+        after = self.alignment.checkpoint()
+        window = Window(before.seq, str(high.coordinate), after.seq) if before and after else None
+        unequal = differing(here, there)
+        result = self._rows(leaves, unequal, here, there) if unequal else RowResult(window=window)
+        control = self._control(leaves, there)
+        kinds = [finding.kind for finding in result.findings]
+        outcome = (
+            Outcome.FAIL if kinds else Outcome.INCONCLUSIVE if result.unresolved or control is False else Outcome.PASS
+        )
+        why = result.why
+        if control is False:
+            why = "the negative control was not detected: this comparison proves nothing"
+        elif window is None and outcome is Outcome.PASS:
+            why = "the store has no checkpoint: equal, but at no known position"
+        elif not self.form.key and not why:
+            why = "no key: compared as a multiset"
+        return dataclasses.replace(
+            blank(self.plan, mode, self.form),
+            outcome=outcome,
+            why=why,
+            next_step=_next(result.why, outcome is Outcome.PASS),
+            source_rows=sum(rows for rows, _ in here.values()),
+            target_rows=sum(rows for rows, _ in there.values()),
+            leaves=len(here.keys() | there.keys()),
+            leaves_compared_again=len(unequal),
+            rows_compared_again=result.compared,
+            missing=kinds.count(FindingKind.MISSING),
+            extra=kinds.count(FindingKind.EXTRA),
+            different=kinds.count(FindingKind.DIFFERS),
+            unresolved=len(result.unresolved),
+            findings=tuple(result.findings),
+            window=result.window or window,
+            control=control,
+        )
+
+    def _rows(self, leaves: Any, unequal: Sequence[int], here: Any, there: Any) -> RowResult:
+        if not self.form.key:
+            keyless = KeylessCheck(
+                self.source, self.target, self.form, self.alignment, self.changes, leaves, MOST_FINDINGS
+            )
+            return keyless.run(unequal)
+        keys = candidates(self.source, self.target, leaves, unequal, here, there)
+        check = RowCheck(self.source, self.target, self.form, self.alignment, self.changes, MOST_FINDINGS)
+        return check.run(keys)
+
+    def _control(self, leaves: Any, there: Any) -> bool | None:
+        row = self.target.first()
+        if row is None:
+            return None
+        row_hash = self.form.hash(row)
+        return detects_flips(self.form, row, (1, row_hash))
+
+
+def blank(plan: TablePlan, mode: Mode, form: RecordForm) -> TableVerdict:
+    """A verdict with the facts of the plan and no judgement yet."""
+    return TableVerdict(
+        plan.id,
+        str(plan.source.id),
+        plan.target.store,
+        f"{plan.target.schema}.{plan.target.name}",
+        mode,
+        Outcome.INCONCLUSIVE,
+        columns=form.names,
+        excluded=excluded_columns(plan),
+        not_pushed=form.reasons,
+        transform_hash=transform_hash(plan),
+    )
+
+
+def excluded_columns(plan: TablePlan) -> tuple[tuple[str, str], ...]:
+    """Columns that no comparison covers, with the reason."""
+    read = {column.source for column in plan.columns if column.source is not None}
+    for column in plan.columns:
+        if column.expression is not None:
+            read.update(column.expression.columns)
+    left = [(column.name, "not migrated") for ordinal, column in enumerate(plan.source.columns) if ordinal not in read]
+    written = {column.target.name for column in plan.columns}
+    left += [
+        (column.name, "computed by the store itself") for column in plan.target.columns if column.name not in written
+    ]
+    return tuple(left)
+
+
+def source_computes_hashes(source: Any) -> bool:
+    """Whether the source has SHA2() (MySQL 5.6 built without TLS gives NULL)."""
+    for (value,) in list(raw_rows(source, "SELECT SHA2('a', 256)")):
+        return bool(value == b"ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb")
+    return False
+
+
+def _next(why: str, good: bool | None) -> str:
+    if good:
+        return ""
+    if why.endswith(("no daemon runs", "no checkpoint")):
+        return START_HINT
+    return ""

@@ -1,0 +1,114 @@
+"""Reads one table plan's rows in the store: leaf digests, keys with hashes, canonical rows. Read-only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+from typing import Any, Final
+
+from stores.errors import translated
+from stores.postgres import PostgresConnection
+from transforms.plan import TablePlan
+from validators.canonical.record import CanonicalRow, RecordForm
+from validators.canonical.source_forms import NotPushable
+from validators.keys import target_lookup
+from validators.leaves import Digest, Leaves, postgres_name
+
+FETCH: Final = 5_000
+_names = count(1)
+
+
+class TargetSide:
+    """One plan's table on one connection in autocommit mode."""
+
+    def __init__(self, connection: PostgresConnection, plan: TablePlan, form: RecordForm) -> None:
+        self.connection = connection
+        self.plan = plan
+        self.form = form
+        self.hash_sql = form.postgres_hash()
+        self._from = postgres_name(plan)
+        self._where = f"store {plan.target.store}"
+        self._reads = ", ".join(target.read for target in form.targets)
+        self._keys = ", ".join(form.targets[index].read for index in form.key)
+
+    def count(self) -> int:
+        """Number of rows."""
+        with translated(self._where):
+            row = self.connection.execute(f"SELECT count(*) FROM {self._from}".encode()).fetchone()
+        return int(row[0]) if row else 0
+
+    def digests(self, leaves: Leaves) -> dict[int, Digest]:
+        """Digests of all leaves, from one scan."""
+        query = leaves.postgres_digests(self.plan, self.hash_sql)
+        with translated(self._where):
+            return {int(leaf): (int(rows), int(total)) for leaf, rows, total in self.connection.execute(query.encode())}
+
+    def hashes(self, condition: str) -> Iterator[tuple[CanonicalRow, int]]:
+        """Key and hash of every row that meets `condition`."""
+        for *key, row_hash in self._stream(f"SELECT {self._keys}, {self.hash_sql} FROM {self._from} WHERE {condition}"):
+            yield self._canonical_key(key), int(row_hash)
+
+    def rows(self, condition: str) -> Iterator[CanonicalRow]:
+        """Canonical rows that meet `condition`."""
+        for fields in self._stream(f"SELECT {self._reads} FROM {self._from} WHERE {condition}"):
+            yield self._canonical(fields)
+
+    def first(self) -> CanonicalRow | None:
+        """Any row, None for an empty table."""
+        with translated(self._where):
+            row = self.connection.execute(f"SELECT {self._reads} FROM {self._from} LIMIT 1".encode()).fetchone()
+        return self._canonical(row) if row else None
+
+    def lookup(self, keys: Sequence[CanonicalRow]) -> dict[CanonicalRow, list[CanonicalRow]]:
+        """Rows with these canonical keys; the whole table is read when a key has no text that PostgreSQL reads."""
+        found: dict[CanonicalRow, list[CanonicalRow]] = {}
+        wanted = set(keys)
+        for row in self._wanted(keys):
+            key = self.form.key_of(row)
+            if key in wanted:
+                found.setdefault(key, []).append(row)
+        return found
+
+    def _wanted(self, keys: Sequence[CanonicalRow]) -> Iterator[CanonicalRow]:
+        try:
+            query, values = target_lookup(self.plan, self.form, self._reads, keys)
+        except NotPushable:
+            yield from self.rows("true")
+            return
+        with translated(self._where):
+            found = self.connection.execute(query.encode(), values).fetchall()
+        for fields in found:
+            yield self._canonical(fields)
+
+    def _canonical(self, fields: Sequence[Any]) -> CanonicalRow:
+        return tuple(
+            None if field is None else form.canonical(field.encode())
+            for form, field in zip(self.form.targets, fields, strict=True)
+        )
+
+    def _canonical_key(self, fields: Sequence[Any]) -> CanonicalRow:
+        return tuple(
+            None if field is None else self.form.targets[index].canonical(field.encode())
+            for index, field in zip(self.form.key, fields, strict=True)
+        )
+
+    def _stream(self, query: str) -> Iterator[tuple[Any, ...]]:
+        with (
+            translated(self._where),
+            _transaction(self.connection),
+            self.connection.cursor(name=f"crossfade_verify_{next(_names)}") as cursor,
+        ):
+            cursor.itersize = FETCH
+            cursor.execute(query.encode())
+            yield from cursor
+
+
+@contextmanager
+def _transaction(connection: PostgresConnection) -> Iterator[None]:
+    """A transaction for a cursor, unless one is open already."""
+    if connection.info.transaction_status:
+        yield
+    else:
+        with connection.transaction():
+            yield
