@@ -22,7 +22,8 @@ from transforms.pgtypes import parse_type
 from transforms.plan import ColumnKind, ColumnPlan
 from transforms.rules import Output, nearest
 from transforms.target import TargetCheck, TargetColumn, TargetEnum
-from transforms.types import TypeChoice, TypePolicy, choose_type, enum_type_name, source_spellings, text_casts
+from transforms.type_fits import text_casts
+from transforms.types import TypeChoice, TypePolicy, choose_type, enum_type_name, source_spellings
 
 _IDENTITY_TYPES = ("smallint", "integer", "bigint")
 

@@ -21,14 +21,17 @@ from sqlglot.errors import SqlglotError
 from model.errors import ConfigError
 from model.rows import Field, Row
 from model.tables import ColumnDef, TableDef
+from transforms import sql_functions as functions
 from transforms import typed_sql as sql
 from transforms.names import quoted, quoted_mysql
 from transforms.pgtypes import PgType
 from transforms.plan import Cast, CompiledExpression
 from transforms.rules import nearest
+from transforms.source_types import family as family_of
+from transforms.source_types import integer_bounds
+from transforms.type_fits import fit_casts
+from transforms.type_policy import TypePolicy
 from transforms.typed_sql import Kind, Typed
-from transforms.types import TypePolicy, fit_casts, integer_bounds
-from transforms.types import family as family_of
 
 ALLOWED = (
     "columns, numbers, 'text', TRUE, FALSE, NULL, + - * %, = <> < <= > >= <=>, AND, OR, NOT, IS NULL, IN, BETWEEN, "
@@ -314,7 +317,7 @@ class _Builder:
         if isinstance(right, exp.Null):
             return sql.is_null(part)
         if isinstance(right, exp.Boolean):
-            known = sql.first_not_null([sql.as_condition(part), sql.boolean_literal(not right.this)])
+            known = functions.first_not_null([sql.as_condition(part), sql.boolean_literal(not right.this)])
             return known if right.this else sql.negation(known)
         raise _outside(node)
 
@@ -339,7 +342,7 @@ class _Builder:
                 f"{node.sql('mysql')}: LIKE needs a pattern written out", hint="Use %, _ and plain characters."
             )
         self.own(node)
-        found = sql.like(self.part(node), pattern.name)
+        found = functions.like(self.part(node), pattern.name)
         return sql.negation(found) if node.args.get("negate") else found
 
     def case(self, node: exp.Expression) -> Typed:
@@ -351,33 +354,33 @@ class _Builder:
                 condition = self.compare("=", operator.eq, subject, condition)
             whens.append((condition, self.part(branch, "true")))
         otherwise = self.part(node, "default") if node.args.get("default") else sql.NULL
-        return sql.case(whens, otherwise)
+        return functions.case(whens, otherwise)
 
     def if_(self, node: exp.Expression) -> Typed:
-        return sql.case([(self.part(node), self.part(node, "true"))], self.part(node, "false"))
+        return functions.case([(self.part(node), self.part(node, "true"))], self.part(node, "false"))
 
     def nullif(self, node: exp.Expression) -> Typed:
         left, right = self.pair(node)
-        return sql.case([(self.compare("=", operator.eq, left, right), sql.NULL)], left)
+        return functions.case([(self.compare("=", operator.eq, left, right), sql.NULL)], left)
 
     def case_of_letters(self, node: exp.Expression) -> Typed:
         self.own(node)
-        return sql.ascii_case(self.part(node), upper=isinstance(node, exp.Upper))
+        return functions.ascii_case(self.part(node), upper=isinstance(node, exp.Upper))
 
     def length(self, node: exp.Expression) -> Typed:
         if node.args.get("binary"):
             self.own(node)
-        return sql.character_count(self.part(node))
+        return functions.character_count(self.part(node))
 
     def substring(self, node: exp.Expression) -> Typed:
         length = self.whole(node, "length", 0) if node.args.get("length") else None
-        return sql.substring(self.part(node), self.whole(node, "start", 1), length)
+        return functions.substring(self.part(node), self.whole(node, "start", 1), length)
 
     def replace(self, node: exp.Expression) -> Typed:
-        return sql.replaced(self.part(node), self.part(node, "expression"), self.part(node, "replacement"))
+        return functions.replaced(self.part(node), self.part(node, "expression"), self.part(node, "replacement"))
 
     def round(self, node: exp.Expression) -> Typed:
-        return sql.rounded(self.part(node), self.whole(node, "decimals", 0) if node.args.get("decimals") else 0)
+        return functions.rounded(self.part(node), self.whole(node, "decimals", 0) if node.args.get("decimals") else 0)
 
     def cast(self, node: exp.Expression) -> Typed:
         part, to = self.part(node), node.args["to"]
@@ -386,17 +389,17 @@ class _Builder:
         if kind == exp.DType.CHAR and not sizes:
             return sql.as_text(part)
         if kind == exp.DType.DATE and part.kind in (Kind.DATE, Kind.DATETIME):
-            return sql.date_part(part, Kind.DATE, 1, 10)
+            return functions.date_part(part, Kind.DATE, 1, 10)
         if kind == exp.DType.DECIMAL and len(sizes) == 2 and sizes[1] <= sizes[0]:
             return self.to_decimal(part, sizes[0], sizes[1])
         if kind == exp.DType.BIGINT and not sizes:
-            return sql.rounded(part, 0)
+            return functions.rounded(part, 0)
         raise _outside(node)
 
     def to_decimal(self, part: Typed, precision: int, scale: int) -> Typed:
         if part.kind is Kind.FLOAT:
-            return sql.float_to_decimal(part, precision, scale)
-        return sql.to_decimal(part, precision, scale)
+            return functions.float_to_decimal(part, precision, scale)
+        return functions.to_decimal(part, precision, scale)
 
     def same_pair(self, node: exp.Expression) -> tuple[Typed, Typed]:
         left, right = self.pair(node)
@@ -418,7 +421,7 @@ def _comparison(word: str, function: Callable[[Any, Any], bool]) -> tuple[set[st
 
 
 def _arithmetic(word: str) -> tuple[set[str], _Handler]:
-    return _PAIR, lambda builder, node: sql.arithmetic(word, *builder.pair(node))
+    return _PAIR, lambda builder, node: functions.arithmetic(word, *builder.pair(node))
 
 
 _HANDLERS: Mapping[type[exp.Expression], tuple[set[str], _Handler]] = {
@@ -431,8 +434,8 @@ _HANDLERS: Mapping[type[exp.Expression], tuple[set[str], _Handler]] = {
     exp.Add: _arithmetic("+"),
     exp.Sub: _arithmetic("-"),
     exp.Mul: _arithmetic("*"),
-    exp.Mod: (_PAIR, lambda builder, node: sql.remainder(*builder.pair(node))),
-    exp.Neg: ({"this"}, lambda builder, node: sql.negative(builder.part(node))),
+    exp.Mod: (_PAIR, lambda builder, node: functions.remainder(*builder.pair(node))),
+    exp.Neg: ({"this"}, lambda builder, node: functions.negative(builder.part(node))),
     exp.EQ: _comparison("=", operator.eq),
     exp.NEQ: _comparison("<>", operator.ne),
     exp.LT: _comparison("<", operator.lt),
@@ -451,24 +454,24 @@ _HANDLERS: Mapping[type[exp.Expression], tuple[set[str], _Handler]] = {
     exp.If: ({"this", "true", "false"}, _Builder.if_),
     exp.Coalesce: (
         {"this", "expressions"},
-        lambda builder, node: sql.first_not_null([builder.part(node), *builder.parts(node)]),
+        lambda builder, node: functions.first_not_null([builder.part(node), *builder.parts(node)]),
     ),
     exp.Nullif: (_PAIR, _Builder.nullif),
-    exp.Concat: ({"expressions", "safe"}, lambda builder, node: sql.concatenated(builder.parts(node))),
+    exp.Concat: ({"expressions", "safe"}, lambda builder, node: functions.concatenated(builder.parts(node))),
     exp.Lower: ({"this"}, _Builder.case_of_letters),
     exp.Upper: ({"this"}, _Builder.case_of_letters),
-    exp.Trim: ({"this"}, lambda builder, node: sql.trimmed(builder.part(node))),
+    exp.Trim: ({"this"}, lambda builder, node: functions.trimmed(builder.part(node))),
     exp.Length: ({"this", "binary"}, _Builder.length),
     exp.Substring: ({"this", "start", "length"}, _Builder.substring),
-    exp.Left: (_PAIR, lambda b, node: sql.substring(b.part(node), 1, b.whole(node, "expression", 0))),
-    exp.Right: (_PAIR, lambda b, node: sql.last_characters(b.part(node), b.whole(node, "expression", 0))),
+    exp.Left: (_PAIR, lambda b, node: functions.substring(b.part(node), 1, b.whole(node, "expression", 0))),
+    exp.Right: (_PAIR, lambda b, node: functions.last_characters(b.part(node), b.whole(node, "expression", 0))),
     exp.Replace: ({*_PAIR, "replacement"}, _Builder.replace),
     exp.Cast: ({"this", "to", "_type"}, _Builder.cast),
-    exp.Abs: ({"this"}, lambda builder, node: sql.absolute(builder.part(node))),
+    exp.Abs: ({"this"}, lambda builder, node: functions.absolute(builder.part(node))),
     exp.Round: ({"this", "decimals"}, _Builder.round),
-    exp.Floor: ({"this"}, lambda builder, node: sql.to_integer(builder.part(node), up=False)),
-    exp.Ceil: ({"this"}, lambda builder, node: sql.to_integer(builder.part(node), up=True)),
-    exp.TsOrDsToDate: ({"this"}, lambda builder, node: sql.date_part(builder.part(node), Kind.DATE, 1, 10)),
-    exp.Year: ({"this"}, lambda builder, node: sql.date_part(builder.part(node), Kind.NUMBER, 1, 4)),
-    exp.Month: ({"this"}, lambda builder, node: sql.date_part(builder.part(node), Kind.NUMBER, 6, 2)),
+    exp.Floor: ({"this"}, lambda builder, node: functions.to_integer(builder.part(node), up=False)),
+    exp.Ceil: ({"this"}, lambda builder, node: functions.to_integer(builder.part(node), up=True)),
+    exp.TsOrDsToDate: ({"this"}, lambda builder, node: functions.date_part(builder.part(node), Kind.DATE, 1, 10)),
+    exp.Year: ({"this"}, lambda builder, node: functions.date_part(builder.part(node), Kind.NUMBER, 1, 4)),
+    exp.Month: ({"this"}, lambda builder, node: functions.date_part(builder.part(node), Kind.NUMBER, 6, 2)),
 }

@@ -53,6 +53,8 @@ _ALIASES = {
     "vector": "vector",
     "enum": "enum",
 }
+TARGET_BITS = {"smallint": 16, "integer": 32, "bigint": 64}
+"""Integer types of PostgreSQL by their width."""
 _WITH_ARGUMENTS = {
     "numeric": 2,
     "character varying": 1,
