@@ -19,7 +19,8 @@ from model.errors import ConfigError, ValueRefused
 from model.rows import ABSENT, Field
 from transforms.plan import Cast
 
-_EXACT = Context(prec=200, rounding=ROUND_HALF_UP)
+_EXACT = Context(prec=1400, rounding=ROUND_HALF_UP)
+"""Enough for any double in any numeric(1000,s)."""
 
 
 def _cast(name: str, convert: Callable[[bytes], Field], *, loss: str = "") -> Cast:

@@ -5,6 +5,7 @@ Fits 100 columns of a terminal; longer texts are wrapped under their own column.
 
 from __future__ import annotations
 
+import re
 import textwrap
 
 from transforms.plan import ColumnKind, ColumnPlan, TablePlan
@@ -61,14 +62,20 @@ def _origin(plan: TablePlan, column: ColumnPlan | None) -> str:
     return plan.source.columns[column.source].name
 
 
+def _short(text: str) -> str:
+    """The type or default as people write it: varchar(20), timestamptz(0)."""
+    text = re.sub(r"timestamp(\(\d\))? with time zone", r"timestamptz\1", text.replace('"', ""))
+    return re.sub(r"(time(?:stamp)?(?:\(\d\))?) without time zone", r"\1", text).replace("character varying", "varchar")
+
+
 def _type(target: TargetColumn) -> str:
-    return target.type.replace('"', "") + ("" if target.nullable else " not null")
+    return _short(target.type) + ("" if target.nullable else " not null")
 
 
 def _how(target: TargetColumn, column: ColumnPlan | None) -> str:
     parts: list[str] = []
     if column is None:
-        parts.append(f"generated: {target.generated}")
+        parts.append(f"generated: {target.generated}".replace('"', ""))
     else:
         if column.kind is ColumnKind.CONSTANT:
             parts.append(f"always {_shown(column.constant)}")
@@ -82,7 +89,7 @@ def _how(target: TargetColumn, column: ColumnPlan | None) -> str:
     if target.identity:
         parts.append("counts by itself")
     elif target.default is not None:
-        parts.append(f"default {target.default}")
+        parts.append(f"default {_short(target.default.removesuffix(f'::{target.type}'))}")
     return "; ".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""The type map on real PostgreSQL: every text form goes in through its casts and comes out as the value it should be."""
+"""The type map on real PostgreSQL: text forms go in through their casts and come out as the values they should be."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ VALUES: list[tuple[ColumnDef, str | None, bytes, str]] = [
     (column("bit(1)", length=1), "boolean", b"0", "f"),
     (column("bit(64)", length=64), None, b"1" * 64, "1" * 64),
     (column("bit(10)", length=10), "integer", b"0000000101", "5"),
-    (column("decimal(65,30)", precision=65, scale=30), None, b"-" + b"9" * 35 + b"." + b"9" * 30, "-" + "9" * 35 + "." + "9" * 30),
+    (
+        column("decimal(65,30)", precision=65, scale=30),
+        None, b"-" + b"9" * 35 + b"." + b"9" * 30, "-" + "9" * 35 + "." + "9" * 30,
+    ),
     (column("decimal(10,2)", precision=10, scale=2), "numeric(10,1)", b"-0.05", "-0.1"),
     (column("float"), None, b"0.10000000149011612", "0.1"),
     (column("float"), None, b"1.401298464324817e-45", "1e-45"),
@@ -58,7 +61,10 @@ VALUES: list[tuple[ColumnDef, str | None, bytes, str]] = [
     (column("char(3)", length=3, **TEXT), None, "é😀x".encode(), "é😀x"),
     (column("char(0)", length=0, **TEXT), None, b"", ""),
     (column("varchar(20)", length=20, **TEXT), None, b"\\N NULL \\.", "\\N NULL \\."),
-    (column("varchar(36)", length=36, **TEXT), "uuid", b"00000000-0000-0000-0000-00000000000A", "00000000-0000-0000-0000-00000000000a"),
+    (
+        column("varchar(36)", length=36, **TEXT),
+        "uuid", b"00000000-0000-0000-0000-00000000000A", "00000000-0000-0000-0000-00000000000a",
+    ),
     (column("varchar(45)", length=45, **TEXT), "inet", b"::FFFF", "::ffff"),
     (column("varchar(10)", length=10, **TEXT), "date", b"2024-02-29", "2024-02-29"),
     (column("longtext", **TEXT), None, b"x" * 70_000, "x" * 70_000),
@@ -82,13 +88,19 @@ VALUES: list[tuple[ColumnDef, str | None, bytes, str]] = [
     (column("datetime(6)", scale=6), None, b"1000-01-01 00:00:00.000001", "1000-01-01 00:00:00.000001"),
     (column("datetime", scale=0), None, b"0000-00-00 00:00:00", "-infinity"),
     (column("datetime(3)", scale=3), None, b"0000-00-00 00:00:00.000", "-infinity"),
-    (column("datetime", scale=0), "timestamptz(0) at time zone 'Europe/Berlin'", b"2024-07-01 12:00:00", "2024-07-01 10:00:00+00"),
+    (
+        column("datetime", scale=0),
+        "timestamptz(0) at time zone 'Europe/Berlin'", b"2024-07-01 12:00:00", "2024-07-01 10:00:00+00",
+    ),
     (column("datetime", scale=0), "date", b"2024-07-01 00:00:00", "2024-07-01"),
     (column("datetime(3)", scale=3), "timestamp(0)", b"2024-07-01 00:00:00.999", "2024-07-01 00:00:00"),
     (column("timestamp", scale=0), None, b"2038-01-19 03:14:07+00", "2038-01-19 03:14:07+00"),
     (column("timestamp(2)", scale=2), None, b"0000-00-00 00:00:00.00+00", "-infinity"),
     (column("timestamp", scale=0), "timestamp", b"2024-07-01 12:00:00+00", "2024-07-01 12:00:00"),
-    (column("timestamp", scale=0), "timestamp(0) at time zone 'Europe/Berlin'", b"2024-07-01 12:00:00+00", "2024-07-01 14:00:00"),
+    (
+        column("timestamp", scale=0),
+        "timestamp(0) at time zone 'Europe/Berlin'", b"2024-07-01 12:00:00+00", "2024-07-01 14:00:00",
+    ),
     (column("time", scale=0), None, b"838:59:59", "838:59:59"),
     (column("time(6)", scale=6), None, b"-00:00:00.000001", "-00:00:00.000001"),
     (column("time", scale=0), None, b"-838:59:59", "-838:59:59"),
