@@ -91,6 +91,8 @@ class Visibility:
         self.stop = stop
         self.patience_s = patience_s
         self.clock = SnapshotClock()
+        self._tried: dict[str, float] = {}
+        """Binlog file → when a reader first wanted its position to be trusted."""
 
     def prove(self, connection: MysqlConnection[Any], low: Position) -> Reading:
         """Wait until S is visible to this connection's next statement, or say that only locking reads will do.
@@ -188,8 +190,11 @@ class Visibility:
             if mark.trusted and mark.coordinate >= low.coordinate:
                 return mark.coordinate
             _run(connection, "COMMIT")
-            waited = time.monotonic() - begun
-            if waited > (self.patience_s if mark.trusted else UNTRUSTED_PATIENCE_S):
+            now = time.monotonic()
+            if mark.trusted and now - begun > self.patience_s:
+                return None
+            # Waited for once per binlog file: readers come back with every chunk, and commits may come meanwhile.
+            if not mark.trusted and now - self._tried.setdefault(mark.coordinate.file, begun) >= UNTRUSTED_PATIENCE_S:
                 return None
             self._pause(begun + 2 * self.patience_s, low)
 
