@@ -15,6 +15,7 @@ from enum import StrEnum
 from model.errors import ApplyError, Refused
 from model.rows import ABSENT, Field, Op, Row, RowChange
 from model.tables import ForeignKeyDef, TableDef, TableId
+from stores.mysql import ServerInfo
 from transforms.plan import ColumnKind, ColumnPlan, TablePlan
 
 
@@ -176,6 +177,15 @@ def _present(edge: Edge, row: Row, table: TableId) -> Row:
             table=table,
         )
     return fields
+
+
+def cascades_are_logged(info: ServerInfo, native_foreign_keys: str | None) -> bool:
+    """Whether the source writes cascaded changes to the binlog: MySQL from 9.6 on (WL#11249), then no graph is needed.
+
+    `native_foreign_keys` is the value of the variable `innodb_native_foreign_keys`, which brings the old way back.
+    """
+    native = (native_foreign_keys or "OFF").upper() in ("ON", "1")
+    return not info.mariadb and info.version >= (9, 6, 0) and not native
 
 
 def build_graph(tables: Mapping[TableId, TableDef], plans: Iterable[TablePlan]) -> CascadeGraph:

@@ -27,6 +27,10 @@ TABLES = (TableId("shop", "orders"), TableId("shop", "Items"))
         ("CREATE TABLE copy LIKE orders", Meaning.HARMLESS),
         ("CREATE TABLE IF NOT EXISTS child (o int, FOREIGN KEY (o) REFERENCES orders (id))", Meaning.HARMLESS),
         ("CREATE OR REPLACE VIEW v AS SELECT * FROM orders", Meaning.HARMLESS),
+        (
+            "CREATE ALGORITHM=UNDEFINED DEFINER=`a`@`%` SQL SECURITY DEFINER VIEW `v` AS SELECT * FROM orders",
+            Meaning.HARMLESS,
+        ),
         ("CREATE DEFINER=`root`@`%` TRIGGER tr AFTER INSERT ON orders FOR EACH ROW SET @x = 1", Meaning.HARMLESS),
         ("ALTER TABLE elsewhere.orders ADD c int", Meaning.HARMLESS),
         ("DROP DATABASE other", Meaning.HARMLESS),
