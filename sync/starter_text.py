@@ -16,6 +16,7 @@ from stores.mysql import ServerInfo
 from transforms.types import GEOMETRY_TYPES
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?")
+_UNPRINTABLE = re.compile("[\x7f-\xa0\u2028\u2029\ufeff\ufffe\uffff]")
 _YAML_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 _DATES = {"date", "datetime", "timestamp"}
 _TRANSACTIONAL = {"innodb", "rocksdb", "tokudb", "xtradb"}
@@ -233,4 +234,6 @@ def scalar(text: str) -> str:
     """A YAML scalar: bare when no reader can take it for something else, else in double quotes (JSON's are YAML's)."""
     if _PLAIN.fullmatch(text) and text.lower() not in _YAML_WORDS:
         return text
-    return json.dumps(text, ensure_ascii=False)
+    quoted = json.dumps(text, ensure_ascii=False)
+    # What YAML does not take as it is, it takes as \\u or \\U; JSON leaves it bare.
+    return _UNPRINTABLE.sub(lambda hit: f"\\U{ord(hit[0]):08x}", quoted)

@@ -99,7 +99,7 @@ def gather_source(connection: MysqlConnection[Any], settings: Settings) -> Sourc
         info=info,
         variables=variables(connection),
         user=_user(connection),
-        privileges=_privileges(connection, info),
+        privileges=_privileges(connection),
         binlog_status=_records(connection, "SHOW BINARY LOG STATUS" if modern else "SHOW MASTER STATUS"),
         replicas=_records(connection, "SHOW REPLICAS" if replicas_word else "SHOW SLAVE HOSTS"),
         replication=_records(connection, "SHOW REPLICA STATUS" if replicas_word else "SHOW SLAVE STATUS"),
@@ -119,17 +119,10 @@ def _user(connection: MysqlConnection[Any]) -> str:
     return f"'{name}'@'{host}'"
 
 
-def _privileges(connection: MysqlConnection[Any], info: ServerInfo) -> Privileges:
+def _privileges(connection: MysqlConnection[Any]) -> Privileges:
+    """What SHOW GRANTS says, privileges of the session's roles among it."""
     with translated("source"), connection.cursor(Cursor) as cursor:
-        statement = "SHOW GRANTS"
-        if not info.mariadb and info.version >= (8, 0, 0):
-            cursor.execute("SELECT CURRENT_ROLE()")
-            row = cursor.fetchone()
-            roles = str(row[0]) if row else "NONE"
-            if roles.upper() != "NONE":
-                # Quoted by the server itself: `role`@`host`, … .
-                statement = f"SHOW GRANTS FOR CURRENT_USER() USING {roles}"
-        cursor.execute(statement)
+        cursor.execute("SHOW GRANTS")
         return Privileges.parse(str(line) for (line,) in cursor.fetchall())
 
 

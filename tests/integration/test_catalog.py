@@ -336,6 +336,15 @@ def test_a_few_tables_only(source_of: Source) -> None:
     assert found[TableId(database, "child")].foreign_keys == source_of.table("child").foreign_keys
 
 
+def test_a_database_whose_name_differs_by_case_only(source_of: Source) -> None:
+    other = source_of.database.database.upper()
+    source_of.database.execute(f"CREATE DATABASE `{other}`", f"CREATE TABLE `{other}`.elsewhere (id int)")
+    try:
+        assert {table.schema for table in source_of.read()} == {source_of.database.database}
+    finally:
+        source_of.database.execute(f"DROP DATABASE `{other}`")
+
+
 def test_a_database_that_is_not_ours_to_see(source_of: Source) -> None:
     server = source_of.database.server
     admin = SourceDatabase(server, "mysql")

@@ -22,7 +22,7 @@ def test_there_are_examples() -> None:
 def test_example_loads(file: Path, tmp_path: Path) -> None:
     for name in ("source_password", "store_dsn", "api_token"):
         (tmp_path / name).write_text(DSN if name == "store_dsn" else "a-secret")
-    environment = {name: DSN for name in ("CATALOG_DSN", "IDENTITY_DSN", "ORDERS_DSN", "PEOPLE_DSN", "ARCHIVE_DSN")}
+    environment = dict.fromkeys(("CATALOG_DSN", "IDENTITY_DSN", "ORDERS_DSN", "PEOPLE_DSN", "ARCHIVE_DSN"), DSN)
     environment |= {
         "CREDENTIALS_DIRECTORY": str(tmp_path),
         "CROSSFADE_SOURCE_PASSWORD": "a-secret",
