@@ -82,8 +82,10 @@ def prepare(settings: Settings, *, assess_first: bool) -> Start:
         }
         known = {name: _read(connection, settings.name) for name, connection in connections.items()}
         began = {name: state for name, state in known.items() if state is not None}
+        read_plan(settings)  # what is wrong with the configuration comes before what is wrong with the servers
         if assess_first and not began:
             _refuse_blocked(settings)
+        # The catalogue is read after the position: a change of definition in between comes with the stream.
         position = read_position(settings)
         planned = read_plan(settings)
         if began:
