@@ -147,6 +147,18 @@ class ValueRefused(ApplyError):
     """A value cannot be held by its target column."""
 
 
+class ReverseConflict(ApplyError):
+    """The source's row is not what the store's change was made on; the way back has stopped."""
+
+    default_hint = "Nothing was overwritten. Compare the row on both sides, then: crossfade rollback check"
+
+
+class RogueWrite(ApplyError):
+    """A store was written by somebody else before its cutover; the change would be lost."""
+
+    default_hint = "Find the writer and undo the change; stores are closed to applications until the cutover."
+
+
 class SchemaDrift(CrossfadeError):
     """A store's tables differ from the plan."""
 
