@@ -1,0 +1,105 @@
+"""SQL of the reverse stream for one inverse plan: the only place that words its statements on the source's tables.
+
+Rows are neutral forms in the order of `plan.columns`. Every UPDATE and DELETE names the whole old row, so that a row
+which is not as the store last saw it is not touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from model.rows import ABSENT, Field, Row
+from stores.mysql import ServerInfo
+from sync.mysql.literals import quoted_name
+from sync.mysql.reverse_literals import column_sql
+from sync.mysql.textform import from_select, select_expression
+from transforms.reverse import ReversePlan
+
+
+class ReverseStatements:
+    """Statements of one plan."""
+
+    def __init__(self, plan: ReversePlan, info: ServerInfo) -> None:
+        self.plan = plan
+        self._table = quoted_name(plan.source.id.schema, plan.source.id.name).encode()
+        self._columns = tuple(column_sql(item.column, mariadb=info.mariadb) for item in plan.columns)
+        self._compared = tuple(index for index, item in enumerate(plan.columns) if item.compared)
+        self._always = tuple(index for index, item in enumerate(plan.columns) if item.always_set)
+        filled = [item for item in plan.kept if item.insert is not ABSENT and item.insert is not None]
+        names = [column.name for column in self._columns] + [quoted_name(item.column.name).encode() for item in filled]
+        self._filled = b"".join(
+            b", " + column_sql(item.column, mariadb=info.mariadb).literal(item.insert)  # type: ignore[arg-type]
+            for item in filled
+        )
+        self._insert = b"INSERT INTO %b (%b) VALUES " % (self._table, b", ".join(names))
+        self._merge = b""
+        if plan.shared:
+            pairs = [column.name + b" = VALUES(" + column.name + b")" for column in self._columns]
+            self._merge = b" ON DUPLICATE KEY UPDATE " + b", ".join(pairs)
+        self._held = [
+            quoted_name(item.column.name).encode() + b" = " + quoted_name(item.column.name).encode()
+            for item in plan.kept
+            if item.hold
+        ]
+        self._guard = b" AND (" + plan.guard.mysql.encode() + b")" if plan.guard else b""
+        self._limit = b"" if plan.key else b" LIMIT 1"
+        self._select = "SELECT " + ", ".join(select_expression(item.column, info) for item in plan.columns)
+        self._readers = tuple(from_select(item.column) for item in plan.columns)
+
+    def values(self, row: Row) -> bytes:
+        """One row of an INSERT. Raises ValueRefused."""
+        return b"(" + b", ".join(map(self._written, range(len(row)), row)) + self._filled + b")"
+
+    def insert(self, rows: Iterable[bytes]) -> bytes:
+        """INSERT of rows made by `values`; where several plans share the table it completes rows that are there."""
+        return self._insert + b", ".join(rows) + self._merge
+
+    def update(self, old: Row, new: Row, changed: Sequence[int]) -> bytes:
+        """UPDATE of one row: only what changed is set. Raises ValueRefused."""
+        indexes = sorted({*changed, *self._always})
+        pairs = [self._columns[index].name + b" = " + self._written(index, new[index]) for index in indexes]
+        pairs += self._held
+        if not pairs:
+            # Nothing to set: the row must still be there as the store knows it.
+            name = self._columns[self.plan.key[0] if self.plan.key else 0].name
+            pairs = [name + b" = " + name]
+        return b"UPDATE %b SET %b WHERE %b" % (self._table, b", ".join(pairs), self._is(old))
+
+    def delete(self, old: Row) -> bytes:
+        """DELETE of one row."""
+        return b"DELETE FROM %b WHERE %b" % (self._table, self._is(old))
+
+    def delete_all(self) -> bytes:
+        """DELETE of every row that belongs to the plan: a TRUNCATE would commit the transaction."""
+        where = self.plan.plan.where
+        return b"DELETE FROM " + self._table + (b" WHERE " + where.mysql.encode() if where else b"")
+
+    def read(self, row: Row) -> bytes:
+        """SELECT of the row with the key of `row`, to say what was found instead."""
+        table, where = self._table, self._found_by(row)
+        return self._select.encode() + b" FROM " + table + b" WHERE " + where + b" LIMIT 1"
+
+    def fields(self, raw: Sequence[bytes | None]) -> Row:
+        """What `read` selected as neutral forms."""
+        return tuple(reader(value) for reader, value in zip(self._readers, raw, strict=True))
+
+    def _written(self, index: int, field: Field) -> bytes:
+        if field is None:
+            return b"NULL"
+        assert isinstance(field, bytes)
+        return self._columns[index].literal(field)
+
+    def _found_by(self, row: Row) -> bytes:
+        parts = []
+        for index in self.plan.key or self._compared:
+            field = row[index]
+            parts.append(self._columns[index].seek(field) if isinstance(field, bytes) else b"FALSE")
+        return b" AND ".join(parts)
+
+    def _is(self, row: Row) -> bytes:
+        """The condition: the key for the index, then every comparable column, then the plan's filter."""
+        parts = [self._found_by(row)] if self.plan.key else []
+        for index in self._compared:
+            field = row[index]
+            parts.append(self._columns[index].is_(field if isinstance(field, bytes) else None))
+        return b" AND ".join(parts) + self._guard + self._limit

@@ -1,0 +1,100 @@
+"""From rows of the replication stream to changes of source rows: one binding per published table shape. No I/O.
+
+An UPDATE converts only what differs from the old row; values that were not sent (UNCHANGED) are those of the old row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from model.errors import SchemaDrift, ValueRefused
+from model.rows import Field, Op, Row
+from sync.postgres.pgoutput import UNCHANGED, Delete, Insert, Relation, Update, Value, Values
+from transforms.reverse import ReversePlan
+
+
+@dataclass(frozen=True, slots=True)
+class SourceChange:
+    """One change of one source row; rows are in the order of `plan.columns`. TRUNCATE has neither row."""
+
+    plan: ReversePlan
+    op: Op | None
+    """None: all rows of the plan go."""
+    old: Row | None = None
+    new: Row | None = None
+    changed: tuple[int, ...] = ()
+    """UPDATE: indexes of the columns that differ."""
+
+
+class TableBinding:
+    """One relation as it is now, bound to the plan that turns its rows back."""
+
+    def __init__(self, relation: Relation, plan: ReversePlan) -> None:
+        """Raises SchemaDrift when the table lacks a column or does not log whole old rows."""
+        self.plan = plan
+        self._relation = relation
+        places = {column.name: index for index, column in enumerate(relation.columns)}
+        missing = sorted(plan.reads - places.keys())
+        if missing:
+            raise SchemaDrift(
+                f"the store's table has no column {missing[0]} any more, which goes back to the source",
+                table=f"{relation.schema}.{relation.table}",
+                column=missing[0],
+            )
+        self._reads = tuple(tuple(places[name] for name in column.reads) for column in plan.columns)
+        self._converts = tuple(column.convert for column in plan.columns)
+        self._names = tuple(column.column.name for column in plan.columns)
+        known = {column.name for column in plan.plan.target.columns}
+        self.unknown = tuple(name for name in places if name not in known)
+        """Columns that only the store has; their values are not sent back."""
+
+    def change(self, message: Insert | Update | Delete) -> SourceChange:
+        """The change of the source row. Raises ValueRefused (a value MySQL has no place for), SchemaDrift."""
+        if isinstance(message, Insert):
+            return SourceChange(self.plan, Op.INSERT, None, self._row(message.new))
+        if message.old is None or not message.whole:
+            raise SchemaDrift(
+                "the store does not log whole old rows of a table any more",
+                hint="ALTER TABLE … REPLICA IDENTITY FULL; then compare the table: rows changed since may differ.",
+                table=f"{self._relation.schema}.{self._relation.table}",
+            )
+        old = self._row(message.old)
+        if isinstance(message, Delete):
+            return SourceChange(self.plan, Op.DELETE, old)
+        return self._update(message.old, old, message.new)
+
+    def _update(self, before: Values, old: Row, after: Values) -> SourceChange:
+        differs = [new is not UNCHANGED and new != was for was, new in zip(before, after, strict=True)]
+        row: list[Field] = list(old)
+        changed: list[int] = []
+        for index, places in enumerate(self._reads):
+            if any(differs[place] for place in places):
+                whole = [before[place] if after[place] is UNCHANGED else after[place] for place in places]
+                row[index] = self._converted(index, whole, after)
+                if row[index] != old[index]:
+                    changed.append(index)
+        return SourceChange(self.plan, Op.UPDATE, old, tuple(row), tuple(changed))
+
+    def _row(self, values: Values) -> Row:
+        return tuple(
+            self._converted(index, [values[place] for place in places], values)
+            for index, places in enumerate(self._reads)
+        )
+
+    def _converted(self, index: int, fields: Sequence[Value], row: Values) -> Field:
+        try:
+            return self._converts[index](tuple(fields))  # type: ignore[arg-type]
+        except ValueRefused as error:
+            error.where.setdefault("table", f"{self._relation.schema}.{self._relation.table}")
+            error.where.setdefault("column", self._names[index])
+            error.where.setdefault("key", self._shown_key(row))
+            raise
+
+    def _shown_key(self, row: Values) -> str:
+        names = self.plan.plan.target.key
+        values: Mapping[str, Value] = dict(zip((item.name for item in self._relation.columns), row, strict=True))
+        found = ((name, values.get(name)) for name in names)
+        return ", ".join(
+            f"{name}={value.decode(errors='replace')}" for name, value in found if isinstance(value, bytes)
+        )
