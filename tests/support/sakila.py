@@ -31,7 +31,7 @@ def load_sakila(database: SourceDatabase) -> None:
             for statement in _statements((folder / name).read_text(encoding="utf-8")):
                 if re.match(r"(DROP SCHEMA|CREATE SCHEMA|USE )", statement):
                     continue
-                cursor.execute(statement)
+                cursor.execute(re.sub(r"\bsakila\.", f"{database.database}.", statement))
     connection.close()
 
 
