@@ -189,7 +189,7 @@ class ShortRelay:
         return self._relay.transactions(after_seq)
 
 
-def test_without_s_in_the_relay_the_table_is_copied_anew(copy: Copying, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_s_in_the_relay_the_table_is_copied_anew(copy: Copying) -> None:
     copy.plan("t")
     stop = threading.Event()
     copy.run(stop, pause_reason=on_chunk(6, stop.set))
@@ -197,9 +197,7 @@ def test_without_s_in_the_relay_the_table_is_copied_anew(copy: Copying, monkeypa
     assert gate is not None and copy.chunks("t")
     copy.source_db.execute("DELETE FROM t WHERE id = 0", "INSERT INTO t VALUES (-5, 'new')")
     copy.follower.catch_up()
-    backfill = copy.backfill()
-    monkeypatch.setattr(backfill._relay, "_view", ShortRelay(copy, gate + 2))
-    backfill.run(threading.Event())
+    copy.run(relay=ShortRelay(copy, gate + 2))
     state = copy.state("t")
     assert state.phase is Phase.COPIED and state.gate_seq is not None and state.gate_seq > gate
     assert whole(copy)
@@ -243,6 +241,40 @@ def test_a_definition_changed_half_way_is_copied_anew_by_a_new_plan(copy: Copyin
     # S is not before the ALTER: nothing of the old definition is left to replay.
     assert state.gate_seq == copy.follower.transactions()[-1].seq
     assert {row[2] for row in copy.rows("t")} == {"5"} and len(copy.rows("t")) == ROWS
+
+
+class LateRelay(ShortRelay):
+    """A relay whose reader is behind: from `freeze` on the tail stands still for some looks."""
+
+    def __init__(self, copy: Copying) -> None:
+        super().__init__(copy, 0)
+        self._frozen: RelayTail | None = None
+        self._looks = 0
+
+    def freeze(self) -> None:
+        self._frozen, self._looks = self.tail, 10
+
+    @property
+    def tail(self) -> RelayTail | None:
+        self._looks -= 1
+        return self._frozen if self._looks > 0 else self._relay.tail
+
+
+def test_s_is_not_before_a_change_of_the_definition_that_the_reader_has_not_seen(copy: Copying) -> None:
+    copy.plan("t")
+    relay = LateRelay(copy)
+
+    def alter() -> None:
+        relay.freeze()
+        copy.source_db.execute(ALTERED)
+
+    def replan(plan: TablePlan, definition: TableDef) -> TablePlan:
+        copy.store_db.execute("ALTER TABLE t ADD COLUMN IF NOT EXISTS w text")
+        return text_plan(definition)
+
+    copy.run(relay=relay, pause_reason=on_chunk(8, alter), replan=replan)
+    copy.follower.catch_up()
+    assert copy.state("t").gate_seq == copy.follower.transactions()[-1].seq
 
 
 def test_refused_rows_are_in_quarantine_and_all_others_load(copy: Copying) -> None:

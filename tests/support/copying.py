@@ -25,6 +25,7 @@ from stores.mysql import connect_source, probe
 from stores.postgres import PostgresConnection, connect_store
 from sync.backfill import Backfill, StoreCopy
 from sync.mysql.catalog import read_catalog
+from sync.table_copy import RelayView
 from sync.table_phase import TablePhases
 from tests.support.servers import SourceDatabase, StoreDatabase
 from tests.support.streaming import Follower, following, position_now, settings_of
@@ -110,8 +111,8 @@ class Copying:
         with self.store() as connection:
             return quarantine.parked(connection, STREAM)
 
-    def backfill(self, **options: Any) -> Backfill:
-        """A backfill over all plans."""
+    def backfill(self, relay: RelayView | None = None, **options: Any) -> Backfill:
+        """A backfill over all plans, with another relay than the follower's if asked for."""
         copy = StoreCopy(
             "main",
             SecretStr(self.store_db.dsn),
@@ -121,7 +122,7 @@ class Copying:
             self.phases,
             lambda connection, plan: self.build_indexes(connection, plan),
         )
-        return Backfill(self.settings, [copy], self.follower.relay, **options)
+        return Backfill(self.settings, [copy], relay or self.follower.relay, **options)
 
     def run(self, stop: threading.Event | None = None, **options: Any) -> None:
         """Run a backfill to its end."""
