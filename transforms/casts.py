@@ -48,12 +48,12 @@ def refuse(value: bytes, why: str, hint: str) -> ValueRefused:
 def nul_quarantine() -> Cast:
     """Refuses text with NUL characters, which PostgreSQL's text cannot hold."""
 
-    def convert(value: bytes) -> Field:
-        if b"\0" in value:
-            raise refuse(value, "holds a NUL character", "Set nul_characters: strip, or map the column to bytea.")
-        return value
+    def convert(value: Field) -> Field:
+        if value is None or value is ABSENT or b"\0" not in value:
+            return value
+        raise refuse(value, "holds a NUL character", "Set nul_characters: strip, or map the column to bytea.")
 
-    return _cast("nul_quarantine", convert)
+    return Cast("nul_quarantine", convert)
 
 
 def nul_strip() -> Cast:
