@@ -29,6 +29,7 @@ from sync.mysql.events import (
     parse_table_map,
     parse_xa_prepare,
 )
+from sync.mysql.reverse_tables import mark_table
 from sync.mysql.transactions import GTID_EVENTS
 
 NO_FOREIGN_KEY_CHECKS: Final = 2
@@ -106,8 +107,18 @@ class ChangeReader:
     """Reads the changes of `tables` (source table → the definition that the plans were compiled for)."""
 
     def __init__(
-        self, tables: Mapping[TableId, TableDef], history: SchemaHistory, make_decoder: MakeDecoder, *, mariadb: bool
+        self,
+        tables: Mapping[TableId, TableDef],
+        history: SchemaHistory,
+        make_decoder: MakeDecoder,
+        *,
+        mariadb: bool,
+        mark: TableId | None = mark_table(),  # noqa: B008 (a constant)
     ) -> None:
+        """`mark`: the table that every transaction of a reverse stream writes to first; such transactions are empty
+        for us, or what a store sent back would return to it. None: they are read like any other.
+        """
+        self._mark = mark
         self._tables = dict(tables)
         self._history = history
         self._make = make_decoder
@@ -143,6 +154,13 @@ class ChangeReader:
             elif kind == EventType.TABLE_MAP:
                 table_map = self._table_map(body)
                 open_maps[table_map.table_id] = body
+                if self._mark is not None and self._maps[body][0] == self._mark:
+                    if touched:
+                        raise UnsupportedChange(
+                            "a transaction of the reverse stream does not begin with its mark",
+                            hint="The source writes tables of other engines apart; take them out of the domain.",
+                        )
+                    return
             elif kind == EventType.QUERY:
                 self._statement(body, touched)
             elif kind == EventType.XA_PREPARE:

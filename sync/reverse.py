@@ -1,8 +1,8 @@
 """The reverse stream of one domain and store: what applications write into the store goes back to the source.
 
-Slot → decode → invert → apply. The slot is confirmed only after the source has committed; the progress row there (epoch
-and position, compare-and-set with the rows) makes it exactly once whatever dies in between. A conflict, a value that the
-source cannot hold, or a write before the cutover halts it; nothing is skipped.
+Slot → decode → invert → apply. The slot is confirmed only after the source has committed; the progress row (epoch
+and position, compare-and-set with the rows) makes it exactly once whatever dies in between. A conflict, a value that
+the source cannot hold, or a write before the cutover halts it; nothing is skipped.
 """
 
 from __future__ import annotations

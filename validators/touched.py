@@ -49,7 +49,8 @@ class TouchedRows:
     ) -> None:
         self.relay = RelayReader(directory)
         self._graph = graph
-        self._changes = ChangeReader(tables, history, TableDecoder, mariadb=mariadb)
+        # What a reverse stream wrote to the source counts too.
+        self._changes = ChangeReader(tables, history, TableDecoder, mariadb=mariadb, mark=None)
 
     def between(self, plan: TablePlan, form: RecordForm, after_seq: int, to_seq: int) -> Touched:
         """Rows of the plan that transactions `after_seq` + 1 … `to_seq` changed."""
