@@ -19,6 +19,9 @@ from rich.text import Text
 from model.errors import CrossfadeError
 
 
+PIPE_COLUMNS = 200
+
+
 class Output(StrEnum):
     """The form of a result."""
 
@@ -35,8 +38,8 @@ class Invocation:
     debug: bool = False
     quiet: bool = False
     no_input: bool = False
-    stdout: Console = field(default_factory=lambda: Console(highlight=False, soft_wrap=True))
-    stderr: Console = field(default_factory=lambda: Console(stderr=True, highlight=False, soft_wrap=True))
+    stdout: Console = field(default_factory=lambda: _console(stderr=False))
+    stderr: Console = field(default_factory=lambda: _console(stderr=True))
 
     @property
     def json(self) -> bool:
@@ -74,6 +77,14 @@ class Invocation:
         self.stderr.print(Text.assemble(("error: ", "bold red"), str(error)))
         if error.hint:
             self.stderr.print(Text.assemble(("next:  ", "bold"), error.hint))
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        # A file or a pipe has no width; tables must not be folded for one that nobody has.
+        console.width = PIPE_COLUMNS
+    return console
 
 
 def encode(value: object) -> object:

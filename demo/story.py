@@ -158,10 +158,9 @@ class Story:
     def _verify(self, stage: Stage, when: str, *arguments: str) -> None:
         done = stage.crossfade("-o", "json", "verify", *arguments)
         verdict = {0: "PASS", 5: "FAIL", 6: "INCONCLUSIVE"}.get(done.code, f"exit {done.code}")
-        document = done.document() if done.out.strip() else {}
-        facts = (
-            f"{document.get('rows_compared', 0):,} rows in {document.get('duration_s', 0):.1f} s" if document else ""
-        )
+        document = done.document() if done.out.strip() else {"tables": []}
+        rows = sum(table.get("source_rows") or 0 for table in document["tables"])
+        facts = f"{rows:,} rows in {document['duration_s']:.1f} s" if rows else ""
         self._say(f"crossfade verify {' '.join(arguments)} {when}: {verdict}  {facts}")
         self._figures.verdicts.append(f"{when}: {verdict} {facts}")
         if done.code != 0:
