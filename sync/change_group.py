@@ -105,7 +105,7 @@ class ChangeGroup:
         self.swept.clear()
 
     def _add_target(self, target: TargetChange) -> None:
-        plan_id = target.plan.id
+        plan_id = target.plan_id
         if plan_id in self._reached:
             deletes_only = target.op is Op.DELETE and all(trigger.new is None for trigger in self._triggers)
             # Deletes commute with cascaded deletes: each logged delete brings its own triggers.

@@ -81,11 +81,11 @@ class Segment:
         """Fold one change in, in stream order."""
         self.changes += 1
         plan = change.plan
-        fold = self._folds.get(plan.id)
+        fold = self._folds.get(change.plan_id)
         if fold is None:
-            fold = self._folds[plan.id] = PlanFold(plan, {}, [])
+            fold = self._folds[change.plan_id] = PlanFold(plan, {}, [])
         if change.op is not Op.DELETE:
-            self._writes.add(plan.id)
+            self._writes.add(change.plan_id)
         if not plan.key:
             fold.ordered.append(change)
             return

@@ -27,6 +27,8 @@ class TargetChange:
 
     op: Op
     plan: TablePlan
+    plan_id: str
+    """`plan.id`, which is put together anew at every use."""
     key_before: Row | None
     key_after: Row | None
     row: Row | None
@@ -42,6 +44,7 @@ class PlanRouter:
 
     def __init__(self, plan: TablePlan) -> None:
         self.plan = plan
+        self._plan_id = plan.id
         self._key = _picker(plan.key)
         self._unique_columns = tuple(sorted({index for columns in plan.uniques for index in columns}))
         self._unique = _picker(self._unique_columns)
@@ -50,6 +53,8 @@ class PlanRouter:
         self._pick = _picker(sources)
         self._identity = sources == tuple(range(len(plan.source.columns)))
         self._where = plan.where.columns if plan.where else ()
+        self._old_key = self._fields(plan.key)
+        self._old_unique = self._fields(self._unique_columns)
 
     def route(self, change: RowChange) -> TargetChange | None:
         """The change of the target row; None when the row is not the target's business."""
@@ -86,28 +91,32 @@ class PlanRouter:
     def _changed(self, before: Row, merged: Row) -> TargetChange:
         if not self.plan.key:
             old = self._whole(self._project(before), before)
-            return TargetChange(Op.UPDATE, self.plan, (), (), self._project(merged), old)
-        key_before = self._checked_key(self._columns(before, self.plan.key))
+            return TargetChange(Op.UPDATE, self.plan, self._plan_id, (), (), self._project(merged), old)
+        key_before = self._checked_key(self._old_key(before))
         row = self._project(merged)
         key_after = self._checked_key(self._key(row))
         unique_changed = False
         if self._unique_columns:
             # A MINIMAL before-image lacks the old value: what is present in the new one then counts as changed.
             new = self._unique(row)
-            old_unique = self._columns(before, self._unique_columns)
+            old_unique = self._old_unique(before)
             unique_changed = any(n is not ABSENT and n != o for o, n in zip(old_unique, new, strict=True))
         return TargetChange(
-            Op.UPDATE, self.plan, key_before, key_after, row, None, unique_changed, partial=ABSENT in row
+            Op.UPDATE, self.plan, self._plan_id, key_before, key_after, row, None, unique_changed, partial=ABSENT in row
         )
 
     def _insert(self, after: Row) -> TargetChange:
         row = self._project(after)
-        return TargetChange(Op.INSERT, self.plan, None, self._checked_key(self._key(row)) if self.plan.key else (), row)
+        return TargetChange(
+            Op.INSERT, self.plan, self._plan_id, None, self._checked_key(self._key(row)) if self.plan.key else (), row
+        )
 
     def _delete(self, before: Row) -> TargetChange:
         if not self.plan.key:
-            return TargetChange(Op.DELETE, self.plan, (), None, None, self._whole(self._project(before), before))
-        return TargetChange(Op.DELETE, self.plan, self._checked_key(self._columns(before, self.plan.key)), None, None)
+            return TargetChange(
+                Op.DELETE, self.plan, self._plan_id, (), None, None, self._whole(self._project(before), before)
+            )
+        return TargetChange(Op.DELETE, self.plan, self._plan_id, self._checked_key(self._old_key(before)), None, None)
 
     def _accepts(self, row: Row) -> bool | None:
         """Whether `where` takes the row; None when the image lacks a column it reads."""
@@ -127,9 +136,12 @@ class PlanRouter:
             error.where.setdefault("key", _shown(self._source_key(row)))
             raise
 
-    def _columns(self, row: Row, indexes: tuple[int, ...]) -> Row:
-        """Some target fields only: a value that is refused elsewhere in an old row must not stop its delete."""
-        return tuple(self.plan.columns[index].value(row) for index in indexes)
+    def _fields(self, indexes: tuple[int, ...]) -> Callable[[Row], Row]:
+        """Gives some target fields of a source row: a value refused elsewhere in an old row must not stop its delete."""
+        columns = tuple(self.plan.columns[index] for index in indexes)
+        if self._direct:
+            return _picker(tuple(column.source for column in columns if column.source is not None))
+        return lambda row: tuple(column.value(row) for column in columns)
 
     def _checked_key(self, key: Row) -> Row:
         if ABSENT in key or None in key:
