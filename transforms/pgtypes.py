@@ -98,8 +98,8 @@ class PgType:
 
 def parse_type(text: str, **where: Any) -> PgType:
     """Read a type as people write it: `varchar(20)`, `timestamptz(6) at time zone 'Asia/Tokyo'`. Raises ConfigError."""
-    head, zone_mark, zone = text.partition(" at time zone ") if " at time zone " in text else (text, "", "")
-    match = _FORM.match(head.lower() + zone_mark + zone)
+    head, *zone = re.split(r"\s+at\s+time\s+zone\s+", text, maxsplit=1, flags=re.IGNORECASE)
+    match = _FORM.match(head.lower() + "".join(f" at time zone {name}" for name in zone))
     base = _ALIASES.get(re.sub(r"\s+", " ", match["base"] + (match["rest"] or ""))) if match else None
     if match is None or base is None:
         raise ConfigError(

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
@@ -257,6 +257,10 @@ def conditions(depth: int) -> st.SearchStrategy[str]:
     )
 
 
+@example("COALESCE(small, (CAST(ratio AS DECIMAL(40,6)) % CAST(ratio AS DECIMAL(40,6))))")  # -0.000000
+@example("LENGTH(CAST(CAST(ratio AS DECIMAL(40,6)) AS CHAR))")  # the same, on MySQL 5.6
+@example("FLOOR(FLOOR(CAST(ratio AS DECIMAL(40,6))))")  # saturates at BIGINT
+@example("NULLIF('é', SUBSTRING('é', 1, 1))")  # MySQL 5.6 marks the literal as binary after the first row
 @given(text=st.one_of(numbers(2), texts(2), conditions(2)))
 @settings(
     max_examples=250,

@@ -140,6 +140,8 @@ def test_names_and_texts_are_quoted() -> None:
     assert "`order`" in compiled.mysql and '"order"' in compiled.postgres
     assert "'it''s'" in compiled.postgres
     assert "0x6974277" in compiled.mysql and "0xc3bc" in compiled.mysql
+    compared = compile_condition("name < 'b'", TABLE)
+    assert compared.mysql.count("USING binary") == 2 and compared.postgres.count('COLLATE "C"') == 2
 
 
 @pytest.mark.parametrize("text", ["LOWER(name)", "name = 'a'", "name LIKE 'a%'", "LENGTH(name)", "NULLIF(name, 'a')"])
