@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import pymysql
 from pymysql.constants import CLIENT
+from pymysql.converters import encoders
 
 from config.settings import SourceSettings
 from model.errors import CrossfadeError, Fenced, ReverseConflict, ValueRefused
@@ -69,7 +70,7 @@ def connect(settings: SourceSettings) -> tuple[MysqlConnection[Any], ServerInfo]
         read_timeout_s=READ_TIMEOUT_S,
         client_flag=CLIENT.MULTI_STATEMENTS | CLIENT.FOUND_ROWS,
         use_unicode=False,
-        conv={},
+        conv=dict(encoders),
     )
     try:
         with translated("source"), connection.cursor() as cursor:

@@ -73,15 +73,14 @@ class SlotReader:
             options=_SETTINGS,
         )
         with translated(self._where):
-            self._pg = pq.PGconn.connect(conninfo.encode())
+            # The connection is made by psycopg (which lets other threads run meanwhile), then only its libpq is used.
+            self._connection = psycopg.connect(conninfo, autocommit=True)
+            self._pg = self._connection.pgconn
             try:
-                if self._pg.status != pq.ConnStatus.OK:
-                    raise psycopg.OperationalError(self._pg.get_error_message())
                 self._start(slot, publication, start)
             except BaseException:
                 self.close()
                 raise
-            self._pg.nonblocking = 1
 
     def _start(self, slot: str, publication: str, start: Lsn) -> None:
         command = sql.SQL(
@@ -91,7 +90,13 @@ class SlotReader:
             sql.SQL(lsn_text(start)),
             sql.Literal(sql.Identifier(publication).as_string(None)),
         )
-        result = self._pg.exec_(command.as_bytes(None))
+        self._pg.send_query(command.as_bytes(None))
+        deadline = time.monotonic() + SILENCE_S
+        while self._pg.flush() or self._pg.is_busy():
+            self._drain(deadline)
+        result = self._pg.get_result()
+        if result is None:
+            raise ConnectionLost(f"{self._where} does not answer")
         if result.status == pq.ExecStatus.COPY_BOTH:
             return
         error = psycopg.errors.error_from_result(result)
@@ -142,7 +147,7 @@ class SlotReader:
 
     def close(self) -> None:
         """Drop the connection; what was not confirmed will be sent again."""
-        self._pg.finish()
+        self._connection.close()
 
     def _wait(self, seconds: float) -> bool:
         """Wait for bytes and take them in; False when none came."""
@@ -184,10 +189,10 @@ class SlotReader:
             self._drain(deadline)
 
     def _drain(self, deadline: float) -> None:
-        """Wait for room to send; take in what comes meanwhile, or both sides would wait for each other."""
+        """Wait a moment for the server, taking in what comes, or both sides would wait for each other."""
         if time.monotonic() > deadline:
-            raise ConnectionLost(f"{self._where} takes nothing from us")
-        readable, _, _ = select.select([self._pg.socket], [self._pg.socket], [], _WAIT_S)
+            raise ConnectionLost(f"{self._where} does not answer")
+        readable, _, _ = select.select([self._pg.socket], [], [], _WAIT_S)
         if readable:
             self._pg.consume_input()
 
