@@ -37,6 +37,23 @@ _SILENT: Final = frozenset(
 """Events that change nothing, as SHOW BINLOG EVENTS names them."""
 
 
+class Proofs:
+    """Which S are proven visible, for all threads of a run: what one statement sees, every later one sees."""
+
+    def __init__(self, info: ServerInfo, stop: threading.Event) -> None:
+        self._visibility = Visibility(info, stop, patience_s=5.0)
+        self._lock = threading.Lock()
+        self._found: dict[str, Reading] = {}
+
+    def reading(self, connection: MysqlConnection[Any], low: Position) -> Reading:
+        """How the source has to be read from now on to contain S. Raises Busy when a commit hangs."""
+        with self._lock:
+            found = self._found.get(str(low))
+            if found is None:
+                found = self._found[str(low)] = self._visibility.prove(connection, low)
+            return found
+
+
 class Alignment:
     """Positions of one store. For one thread; the connections are its owner's."""
 
@@ -47,6 +64,7 @@ class Alignment:
         source: MysqlConnection[Any],
         store: PostgresConnection,
         relay: RelayReader,
+        proofs: Proofs,
         moving: Callable[[], bool],
         stop: threading.Event,
         patience_s: float,
@@ -61,8 +79,7 @@ class Alignment:
         self._stop = stop
         self._patience_s = patience_s
         self._deadline: float | None = None
-        self._visibility = Visibility(info, stop, patience_s=5.0)
-        self._proven: tuple[int, Reading] | None = None
+        self._proofs = proofs
 
     @property
     def expired(self) -> bool:
@@ -90,9 +107,7 @@ class Alignment:
         found = self.checkpoint()
         if found is None:
             return None
-        if self._proven is None or self._proven[0] != found.seq:
-            self._proven = (found.seq, self._visibility.prove(self._source, found.position))
-        return found, self._proven[1]
+        return found, self._proofs.reading(self._source, found.position)
 
     def high(self) -> Position:
         """P: the end of the binlog now."""

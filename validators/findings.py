@@ -100,6 +100,8 @@ class TableVerdict:
     leaves_compared_again: int = 0
     rows_compared_again: int = 0
     """Rows whose values were read on both sides at a known position."""
+    rows_by_stream: int = 0
+    """Of these, rows that changed all the time and were held against the binlog's last change only."""
     missing: int = 0
     extra: int = 0
     different: int = 0

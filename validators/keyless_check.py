@@ -1,9 +1,13 @@
-"""Compares tables without a key: both sides' rows of the differing buckets as multisets, at a known position."""
+"""Compares tables without a key as multisets of row hashes, at a known position.
+
+What the store has more or less than the source must be what came and went between the source's reading and T, and that
+is a tail of the changes in (S, T]. Memory is bounded: a large table is compared in parts of its hashes.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,17 +16,15 @@ from sync.mysql.visibility import Reading
 from validators.alignment import Alignment
 from validators.canonical.record import CanonicalRow, RecordForm
 from validators.findings import Window
-from validators.leaves import Leaves
-from validators.row_check import RowResult, finding
+from validators.row_check import REPEATS, RowResult, finding
 from validators.source_side import EVERYTHING, SourceSide
 from validators.target_side import TargetSide
 from validators.touched import TouchedRows
 
 PAUSE_S: Final = 0.2
-TIMES_UNPROVEN: Final = 2
-"""Where S cannot be proven visible to plain reads: how often the same difference must show."""
+PART_ROWS: Final = 500_000
 
-Multiset = Counter[CanonicalRow]
+Multiset = Counter[int]
 
 
 @dataclass(slots=True)
@@ -34,79 +36,111 @@ class KeylessCheck:
     form: RecordForm
     alignment: Alignment
     changes: TouchedRows
-    leaves: Leaves
     most_findings: int
 
-    def run(self, chosen: Sequence[int]) -> RowResult:
-        """Compare the rows of the chosen buckets until they are clean, different, or the deadline passes."""
+    def run(self, size: int) -> RowResult:
+        """Compare a table of about `size` rows until it is equal, different, or the deadline passes."""
         result = RowResult()
+        parts = -(-max(size, 1) // PART_ROWS)
+        for part in range(parts):
+            self._part(part, parts, result)
+            if result.unresolved or result.stopped:
+                break
+        return result
+
+    def _part(self, part: int, parts: int, result: RowResult) -> None:
         last: Multiset | None = None
         times = 0
         while True:
-            difference, reading = self._difference(chosen, result)
-            if difference is not None and not difference:
-                result.why = ""
-                return result
-            if difference is not None and reading is not None:
-                times = times + 1 if difference == last else 1
-                last = difference
-                if reading is Reading.PLAIN or times >= TIMES_UNPROVEN:
-                    _report(difference, self.form, result, self.most_findings)
-                    return result
+            result.why = ""
+            rest, sure = self._rest(part, parts, result)
+            if rest is not None:
+                if not rest:
+                    return
+                times = times + 1 if rest == last else 1
+                last = rest
+                if sure or times >= REPEATS:
+                    self._report(rest, result)
+                    return
             if self.alignment.expired or result.why.endswith(("no daemon runs", "no checkpoint")):
-                result.unresolved = list(difference or [()])
-                return result
+                result.why = result.why or "rows change faster than they can be compared"
+                result.unresolved = [()] * (rest.total() if rest else 1)
+                return
             self.alignment.pause(PAUSE_S)
 
-    def _difference(self, chosen: Sequence[int], result: RowResult) -> tuple[Multiset | None, Reading | None]:
-        """Rows that the source has more often (positive) or less often than the store.
+    def _rest(self, part: int, parts: int, result: RowResult) -> tuple[Multiset | None, bool]:
+        """Rows that the store has more often (positive) or less often than it should, and whether that is sure.
 
-        The reading is None when changes in between may explain the difference; the difference when there was no
-        comparison.
+        None when there was no comparison.
         """
         try:
             low = self.alignment.low()
         except Busy as error:
             result.why = str(error)
-            return None, None
+            return None, False
         if low is None:
             result.why = "the store has no checkpoint"
-            return None, None
+            return None, False
         checkpoint, reading = low
-        wanted = set(chosen)
-        expected = self._bucketed(self.source.rows(EVERYTHING), wanted)
+        difference: Multiset = Counter()
+        difference.subtract(self._hashes(self.source.rows(EVERYTHING), part, parts))
         high = self.alignment.high()
         late = self.alignment.wait(high)
         if late:
             result.why = late
-            return None, None
+            return None, False
         with self.alignment.target() as reached:
-            found = self._bucketed(self.target.rows("true"), wanted)
+            difference.update(self._hashes(self.target.rows("true"), part, parts))
         result.window = Window(checkpoint.seq, str(high.coordinate), reached.seq)
-        result.compared = max(expected.total(), found.total())
-        expected.subtract(found)
-        difference = Counter({row: number for row, number in expected.items() if number})
-        if not difference:
-            return difference, reading
+        result.compared = max(result.compared, len(difference))
         touched = self.changes.between(self.source.plan, self.form, checkpoint.seq, reached.seq)
-        if touched.everything or touched.keys:
-            result.why = touched.unknown or "rows change faster than they can be compared"
-            clean = {row: number for row, number in difference.items() if row not in touched}
-            return Counter(clean or difference), reading if clean else None
-        return difference, reading
+        difference = _present(difference)
+        if not difference:
+            return difference, True
+        tails = [difference]
+        for moves in reversed(touched.moves):
+            moved = Counter({row: number for row, number in moves.items() if row % parts == part})
+            tails.append(_present(_minus(tails[-1], moved)))
+            if not tails[-1]:
+                return tails[-1], True
+        nearest = min(tails, key=lambda rest: sum(map(abs, rest.values())))
+        changed = {row for moves in touched.moves for row in moves}
+        untouched = Counter({row: number for row, number in nearest.items() if row not in changed})
+        if touched.everything:
+            result.why = touched.unknown or "cascades of the source changed rows while they were compared"
+        sure = bool(untouched) and reading is Reading.PLAIN and not touched.everything
+        return untouched or nearest, sure
 
-    def _bucketed(self, rows: Iterable[CanonicalRow], wanted: set[int]) -> Multiset:
-        return Counter(row for row in rows if self.leaves.of(None, self.form.hash(row)) in wanted)
+    def _hashes(self, rows: Iterable[CanonicalRow], part: int, parts: int) -> Iterable[int]:
+        for row in rows:
+            row_hash = self.form.hash(row)
+            if row_hash % parts == part:
+                yield row_hash
 
-
-def _report(difference: Multiset, form: RecordForm, result: RowResult, most: int) -> None:
-    result.why = ""
-    for row, number in difference.items():
-        if len(result.findings) >= most:
+    def _report(self, rest: Multiset, result: RowResult) -> None:
+        """Findings of the differing rows, their values read once more."""
+        wanted = dict(list(rest.items())[: self.most_findings])
+        if len(wanted) < len(rest):
             result.stopped = True
-            result.why = f"stopped at {most} differing rows"
-            return
-        times = abs(number)
-        note = f"{times} times" if times > 1 else ""
-        expected, found = ([row] * times, []) if number > 0 else ([], [row] * times)
-        result.findings.append(finding(form, row, expected, found, note))
+            result.why = f"stopped at {len(wanted)} differing rows"
+        shown: dict[int, CanonicalRow] = {}
+        for rows in (self.source.rows(EVERYTHING), self.target.rows("true")):
+            for row in rows:
+                row_hash = self.form.hash(row)
+                if row_hash in wanted:
+                    shown.setdefault(row_hash, row)
+        for row_hash, number in wanted.items():
+            row = shown.get(row_hash, (b"hash %x" % row_hash,))
+            times = abs(number)
+            expected, found = ([], [row] * times) if number > 0 else ([row] * times, [])
+            result.findings.append(finding(self.form, row, expected, found, f"{times} times" if times > 1 else ""))
+
+
+def _minus(rest: Multiset, moved: Multiset) -> Multiset:
+    left = Counter(rest)
+    left.subtract(moved)
+    return left
+
+
+def _present(rest: Multiset) -> Multiset:
+    return Counter({row: number for row, number in rest.items() if number})

@@ -27,7 +27,7 @@ from stores.postgres import PostgresConnection, connect_store
 from sync.cascades import CascadeGraph, build_graph
 from sync.mysql.snapshot import connect_reader
 from transforms.plan import MigrationPlan, TablePlan
-from validators.alignment import Alignment
+from validators.alignment import Alignment, Proofs
 from validators.canonical.record import VERSION, RecordForm
 from validators.findings import Mode, Outcome, TableVerdict, Verdict
 from validators.source_side import SourceSide
@@ -111,6 +111,7 @@ class Verification:
         self._progress = progress
         self._tool_version = tool_version
         self._moving = _Heartbeat(settings)
+        self._proofs = Proofs(scope.info, stop)
 
     def run(self) -> Verdict:
         """Judge every chosen table. Raises UsageError, Unreachable, AccessDenied."""
@@ -187,6 +188,7 @@ class Verification:
                 control,
                 target,
                 changes.relay,
+                self._proofs,
                 self._moving,
                 self._stop,
                 self._deadline_s,

@@ -109,6 +109,7 @@ class TableCheck:
             leaves=len(here.keys() | there.keys()),
             leaves_compared_again=len(unequal),
             rows_compared_again=result.compared,
+            rows_by_stream=result.by_stream,
             missing=kinds.count(FindingKind.MISSING),
             extra=kinds.count(FindingKind.EXTRA),
             different=kinds.count(FindingKind.DIFFERS),
@@ -120,10 +121,9 @@ class TableCheck:
 
     def _rows(self, leaves: Any, unequal: Sequence[int], here: Any, there: Any) -> RowResult:
         if not self.form.key:
-            keyless = KeylessCheck(
-                self.source, self.target, self.form, self.alignment, self.changes, leaves, MOST_FINDINGS
-            )
-            return keyless.run(unequal)
+            size = max(sum(rows for rows, _ in here.values()), sum(rows for rows, _ in there.values()))
+            keyless = KeylessCheck(self.source, self.target, self.form, self.alignment, self.changes, MOST_FINDINGS)
+            return keyless.run(size)
         keys = candidates(self.source, self.target, leaves, unequal, here, there)
         check = RowCheck(self.source, self.target, self.form, self.alignment, self.changes, MOST_FINDINGS)
         return check.run(keys)

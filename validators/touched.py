@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from model.errors import CrossfadeError
-from model.rows import Op, Row
+from model.rows import ABSENT, Op, Row
 from model.tables import TableDef, TableId
 from stores.control.schema_history import SchemaHistory
 from sync.cascades import CascadeGraph
@@ -23,6 +24,8 @@ from validators.canonical.record import CanonicalRow, RecordForm
 class Touched:
     """Canonical keys (whole rows for keyless tables) that changed, and what that did to the number of rows."""
 
+    last: dict[CanonicalRow, CanonicalRow | None] = field(default_factory=dict)
+    """Key → the row as the last change left it (None: deleted), of whole row images."""
     keys: set[CanonicalRow] = field(default_factory=set)
     everything: bool = False
     """A cascade reached the table, or its changes cannot be read: any row may have changed."""
@@ -30,6 +33,8 @@ class Touched:
     """Why the changes cannot be read at all."""
     nets: list[tuple[int, int]] = field(default_factory=list)
     """(seq, rows inserted minus rows deleted) per transaction."""
+    moves: list[Counter[int]] = field(default_factory=list)
+    """Keyless tables: row hash → how often it came (positive) or went, per transaction in order."""
 
     def __contains__(self, key: object) -> bool:
         return self.everything or key in self.keys
@@ -77,12 +82,16 @@ class TouchedRows:
                 return
             reached = transaction.seq
             net = 0
+            moves: Counter[int] = Counter()
             for batch in self._changes.batches(transaction, wanted):
                 for change in batch.changes:
                     if batch.table == plan.source.id:
                         target = router.route(change)
                         if target is not None:
-                            _note(target, form, touched)
+                            if form.key:
+                                _note(target, form, touched)
+                            else:
+                                _move(target, form, touched, moves)
                             net += {Op.INSERT: 1, Op.DELETE: -1, Op.UPDATE: 0}[target.op]
                     if batch.cascades and change.op is not Op.INSERT and not touched.everything:
                         touched.everything = any(
@@ -91,22 +100,37 @@ class TouchedRows:
                         )
             if net:
                 touched.nets.append((transaction.seq, net))
+            if moves:
+                touched.moves.append(moves)
         if reached < to_seq:
             touched.everything = True
             touched.unknown = f"the relay ends at transaction {reached}, before {to_seq}"
 
 
 def _note(target: TargetChange, form: RecordForm, touched: Touched) -> None:
-    rows: list[Row | None] = [target.key_before, target.key_after] if form.key else [target.before, target.row]
-    for row in rows:
-        if row is None:
-            continue
-        if form.key:
-            touched.keys.add(
-                tuple(
-                    form.targets[index].canonical(field) if isinstance(field, bytes) else None
-                    for index, field in zip(form.key, row, strict=True)
-                )
-            )
-        else:
-            touched.keys.add(form.canonical(row))
+    before, after = _key(target.key_before, form), _key(target.key_after, form)
+    for key in (before, after):
+        if key is not None:
+            touched.keys.add(key)
+            touched.last.pop(key, None)
+    if before is not None and before != after:
+        touched.last[before] = None
+    if after is not None and target.row is not None and ABSENT not in target.row:
+        touched.last[after] = form.canonical(target.row)
+
+
+def _key(fields: Row | None, form: RecordForm) -> CanonicalRow | None:
+    if fields is None:
+        return None
+    return tuple(
+        form.targets[index].canonical(field) if isinstance(field, bytes) else None
+        for index, field in zip(form.key, fields, strict=True)
+    )
+
+
+def _move(target: TargetChange, form: RecordForm, touched: Touched, moves: Counter[int]) -> None:
+    for fields, number in ((target.before, -1), (target.row, 1)):
+        if fields is not None:
+            row = form.canonical(fields)
+            touched.keys.add(row)
+            moves[form.hash(row)] += number
