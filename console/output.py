@@ -18,7 +18,6 @@ from rich.text import Text
 
 from model.errors import CrossfadeError
 
-
 PIPE_COLUMNS = 200
 
 
