@@ -137,7 +137,7 @@ class PlanRouter:
             raise
 
     def _fields(self, indexes: tuple[int, ...]) -> Callable[[Row], Row]:
-        """Gives some target fields of a source row: a value refused elsewhere in an old row must not stop its delete."""
+        """Reads some target fields of a source row: a value refused elsewhere must not stop an old row's delete."""
         columns = tuple(self.plan.columns[index] for index in indexes)
         if self._direct:
             return _picker(tuple(column.source for column in columns if column.source is not None))

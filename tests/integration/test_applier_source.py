@@ -298,9 +298,14 @@ def test_a_prepared_xa_transaction_stops_by_name(
                 if verb == "END":
                     cursor.execute("INSERT INTO a VALUES (1, 'x', '')")
                 cursor.execute(f"XA {verb} '{name}'")
+            old = source_db.rows("SELECT version()")[0][0].startswith("5.6")
             try:
-                assert "XA" in following_it.halted()
+                if not old:
+                    assert "XA" in following_it.halted()
                 assert following_it.store_db.rows("SELECT id FROM a") == []
             finally:
-                cursor.execute(f"XA ROLLBACK '{name}'")
+                cursor.execute(f"XA COMMIT '{name}'")
+            if old:  # writes the changes when they are committed, not when they are prepared
+                following_it.settle()
+                assert following_it.differences() == {}
         connection.close()
