@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 from pydantic import SecretStr
 
-from demo.retailcore.domains import all_tables
+from config.load import load_settings
+from demo.retailcore.domains import TABLES, Domain, all_tables
+from demo.retailcore.mapping import config_text, environment
 from demo.retailcore.schema import create_database
 from model.errors import SchemaDrift, ValueRefused
 from model.tables import CheckDef, ForeignKeyDef, IndexDef, IndexPart, TableDef, TableId
@@ -22,17 +26,26 @@ from sync.postgres.drift import differences, render
 from sync.postgres.schema_apply import apply_schema
 from sync.postgres.store_catalog import read_store
 from tests.support.plans import column, compile_one, compile_tables, make_settings, sakila, table
-from tests.support.servers import SourceDatabase, StoreDatabase
+from tests.support.servers import SourceDatabase, StoreDatabase, store_database
 from transforms.compile import compile_plan
 from transforms.ddl import Phase
 from transforms.plan import TablePlan
 from transforms.target import TargetTable
 
 
+@pytest.fixture(scope="module")
+def shared(store: RunningServer) -> Iterator[StoreDatabase]:
+    """One database for the module; `connection` empties it."""
+    with store_database(store) as database:
+        yield database
+
+
 @pytest.fixture
-def connection(store_db: StoreDatabase) -> Iterator[PostgresConnection]:
+def connection(shared: StoreDatabase) -> Iterator[PostgresConnection]:
     """A session as appliers have it, in an empty database."""
-    with connect_store(SecretStr(store_db.dsn)) as opened:
+    with connect_store(SecretStr(shared.dsn)) as opened:
+        for schema in ("public", *Domain):
+            opened.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
         yield opened
 
 
@@ -63,6 +76,31 @@ def test_retailcore_is_created_cleanly(source_db: SourceDatabase, connection: Po
     assert {str(table_plan.source.id.name) for table_plan in plan.plans} == set(all_tables())
     assert [table.name for table in plan.skipped] == ["order_overview"]
     create(connection, [table_plan.target for table_plan in plan.plans])
+
+
+def test_the_retailcore_configuration_makes_three_stores(
+    source_db: SourceDatabase, shared: StoreDatabase, connection: PostgresConnection, tmp_path: Path
+) -> None:
+    opened = source_db.connect()
+    create_database(opened, source_db.database)
+    info = probe(opened)
+    tables = read_catalog(opened, info, [source_db.database])
+    opened.close()
+    file = tmp_path / "retailcore.yaml"
+    file.write_text(
+        config_text(
+            engine=info.flavour, host="localhost", port=3306, user="u", database=source_db.database, directory=tmp_path
+        )
+    )
+    settings = load_settings(file, environment=environment("secret", dict.fromkeys(Domain, shared.dsn)))
+    plan = compile_plan(settings, tables, info.flavour)
+    for domain in Domain:
+        plans = plan.of_store(domain)
+        assert {table_plan.source.id.name for table_plan in plans} == set(TABLES[domain])
+        create(connection, [table_plan.target for table_plan in plans])
+    notes = " ".join(note for table_plan in plan.plans for note in table_plan.notes)
+    for name in ("fk_product_prices_group", "fk_reviews_user", "fk_order_user", "fk_order_items_product"):
+        assert f"foreign key {name}: dropped" in notes
 
 
 def awkward() -> list[TableDef]:
@@ -184,6 +222,7 @@ def test_drift_is_seen_and_a_misfit_refused(connection: PostgresConnection, chan
 
 def test_missing_columns_are_named_with_their_type(connection: PostgresConnection) -> None:
     target = one().target
+    connection.execute("CREATE SCHEMA public")
     connection.execute("CREATE TABLE t (id integer PRIMARY KEY, name text)")
     (first, *_) = differences(read_store(connection, ["public"]), [target])
     assert (first.object, first.expected, first.found) == ("column name", "character varying(20)", "text")
@@ -209,7 +248,7 @@ def test_duplicates_stop_the_unique_index_and_say_which_rows(connection: Postgre
     assert len(apply_schema(connection, [target], Phase.AFTER_CONSISTENT)) == 1
 
 
-def test_a_projected_row_fits_its_table(connection: PostgresConnection, store: RunningServer) -> None:
+def test_a_projected_row_fits_its_table(connection: PostgresConnection) -> None:
     plan = compile_one(
         table(
             "t",
