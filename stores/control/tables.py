@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB, TIMESTAMP
 
 SCHEMA = "crossfade"
-VERSION = 1
+VERSION = 2
 
 STORE = MetaData(schema=SCHEMA)
 """Tables of every store."""
@@ -177,4 +177,59 @@ EVENT = Table(
     Column("facts", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
     _time("at"),
     Index("event_by_name", "name", "id"),
+)
+
+VERIFY_RUN = Table(
+    "verify_run",
+    CONTROL,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    _text("name", None),
+    _text("mode", None),
+    _text("outcome", None),
+    # The whole verdict but for its findings, as `verify -o json` prints it.
+    Column("verdict", JSONB, nullable=False),
+    _time("started_at", now=False),
+    _time("finished_at"),
+    Index("verify_run_by_name", "name", "id"),
+    info={"since": 2},
+)
+
+VERIFY_FINDING = Table(
+    "verify_finding",
+    CONTROL,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    _text("name", None),
+    _text("plan_id", None),
+    # SHA-256 of the key: keys may be longer than an index can hold.
+    _text("key_digest", None),
+    Column("key", JSONB, nullable=False),
+    _text("kind", None),
+    Column("columns", JSONB, nullable=False),
+    _text("note"),
+    _text("state", "open"),
+    _text("reason"),
+    _number("first_run", None),
+    _number("last_run", None),
+    _time("first_seen"),
+    _time("last_seen"),
+    Index("verify_finding_by_key", "name", "plan_id", "key_digest", unique=True),
+    Index("verify_finding_by_run", "last_run"),
+    info={"since": 2},
+)
+
+REPAIR_LOG = Table(
+    "repair_log",
+    CONTROL,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    _text("name", None),
+    _text("plan_id", None),
+    Column("key", JSONB, nullable=False),
+    _text("action", None),
+    Column("before", JSONB),
+    Column("after", JSONB),
+    _number("seq", None),
+    _text("actor", None),
+    _time("at"),
+    Index("repair_log_by_name", "name", "id"),
+    info={"since": 2},
 )
