@@ -61,7 +61,7 @@ def run(connection: MysqlConnection[Any], statement: str) -> None:
 
 
 def raw_rows(connection: MysqlConnection[Any], query: str) -> Iterator[RawRow]:
-    """Rows of a query as the server sends them, not buffered. Abandoned or failed half-way, the connection is closed."""
+    """Rows of a query as the server sends them, not buffered. Left or failed half-way, the connection is closed."""
     wire: Any = connection  # what we need of the driver has no public name
     with translated("source"):
         wire._execute_command(COM_QUERY, query)
