@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from croniter import croniter
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
 from model.position import Flavour
 
@@ -70,6 +70,18 @@ class SourceSettings(Part):
     """Our replica id; unset: derived from the migration's name."""
     heartbeat_s: float = Field(default=5.0, gt=0, le=300)
     connect_timeout_s: float = Field(default=10.0, gt=0)
+    _gate_pass: SecretStr | None = PrivateAttr(default=None)
+
+    @property
+    def gate_pass(self) -> SecretStr | None:
+        """The pass that our sessions show at a closed gate; never in the file, a daemon makes its own."""
+        return self._gate_pass
+
+    def with_gate_pass(self, secret: str) -> SourceSettings:
+        """These settings for sessions that may write through our own gate."""
+        copy = self.model_copy()
+        copy._gate_pass = SecretStr(secret)
+        return copy
 
 
 class StoreSettings(Part):
@@ -186,6 +198,8 @@ class DomainSettings(Part):
 
     tables: tuple[str, ...]
     stores: tuple[str, ...] = ()
+    app_roles: tuple[str, ...] = ()
+    """Roles of the stores that applications log in as: they get their write privileges at the cutover."""
     route: dict[str, Any] = {}
     gates: dict[str, Any] = {}
 

@@ -72,7 +72,7 @@ def connect_source(
         "read_timeout": read_timeout_s,
         "cursorclass": cursor,
         "max_allowed_packet": 1 << 30,
-        "init_command": "SET time_zone = '+00:00'",
+        "init_command": _init_command(settings),
         **options,
     }
     with translated(f"source {settings.host}:{settings.port}"):
@@ -87,6 +87,13 @@ def connect_source(
             if isinstance(error, pymysql.err.OperationalError) and error.args[0] not in (2003, 2013, 2026):
                 raise
             return pymysql.connect(**arguments, ssl_disabled=True)
+
+
+def _init_command(settings: SourceSettings) -> str:
+    command = "SET time_zone = '+00:00'"
+    if settings.gate_pass is not None:
+        command += f", @crossfade_pass = 0x{settings.gate_pass.get_secret_value().encode().hex()}"
+    return command
 
 
 def variables(connection: MysqlConnection[Any], pattern: str = "%") -> dict[str, str]:
