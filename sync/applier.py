@@ -32,7 +32,7 @@ from sync.applier_state import ApplierState, Mode
 from sync.change_group import ChangeGroup
 from sync.changes import ChangeSource, Transaction, located
 from sync.postgres.apply import StoreWriter
-from sync.table_phase import MAIN, Phase, TablePhases, released
+from sync.table_phase import MAIN, Phase, TablePhases
 from transforms.plan import TablePlan
 
 log = structlog.get_logger(__name__)
@@ -111,7 +111,7 @@ class StoreApplier:
 
     def release(self, plan_id: str) -> None:
         """Let a held table catch up and go on."""
-        self._requests.put(lambda steps: steps.save(released(self.phases.get(plan_id))))
+        self._requests.put(lambda steps: steps.release(plan_id))
 
     # -- the thread
 
@@ -198,10 +198,18 @@ class StoreApplier:
                 continue
             self._set(mode=Mode.RUNNING)
             while not self._requests.empty():
-                self._requests.get()(steps)
+                self._answer(self._requests.get(), steps)
             steps.step(stop)
             if not stop.is_set():
                 self._main_pass(writer, steps, stop)
+
+    def _answer(self, request: Callable[[PhaseSteps], None], steps: PhaseSteps) -> None:
+        try:
+            request(steps)
+        except CrossfadeError as error:
+            if error.transient:
+                self._requests.put(request)
+            raise
 
     # -- the main stream
 
@@ -269,7 +277,9 @@ class StoreApplier:
             group.flush()
             checkpoint = writer.commit(last.seq, last.position, last.commit_time, rows=group.rows, transactions=count)
         except CrossfadeError as error:
-            located(error, last)
+            # It may have come with any transaction of the group.
+            error.where.setdefault("up_to_seq", last.seq)
+            error.where.setdefault("up_to_position", last.coordinate)
             raise
         self._noted(group)
         self._show(checkpoint)

@@ -21,7 +21,7 @@ from sync.change_group import ChangeGroup
 from sync.changes import Transaction
 from sync.postgres.apply import StoreWriter
 from sync.postgres.cascading import sweep
-from sync.table_phase import MAIN, Phase, TablePhases, TableState, moved
+from sync.table_phase import MAIN, Phase, TablePhases, TableState, moved, released
 from transforms.plan import TablePlan
 
 log = structlog.get_logger(__name__)
@@ -87,10 +87,19 @@ class PhaseSteps:
         self._phases.set(state)
 
     def hold(self, plan_id: str, reason: str) -> None:
-        """Take a table out of the stream; it remembers where it stopped."""
+        """Take a table out of the stream; it remembers where it stopped. Tables that the copy has are left to it."""
         state = self._phases.get(plan_id)
+        if state.phase not in (Phase.COPIED, Phase.REPLAYING, *MAIN):
+            log.warning("table cannot be held now", table=plan_id, phase=str(state.phase))
+            return
         applied = self._writer.checkpoint.seq if state.phase in MAIN else state.applied_seq
         self.save(moved(state, Phase.HELD, reason=reason, applied_seq=applied))
+
+    def release(self, plan_id: str) -> None:
+        """Let a held table replay what it missed."""
+        state = self._phases.get(plan_id)
+        if state.phase is Phase.HELD:
+            self.save(released(state))
 
     def settles(self, last: Transaction) -> bool:
         """Whether a converging table becomes exact with this transaction: then the checkpoint should not idle."""

@@ -209,12 +209,36 @@ def test_hold_and_release(store_db: StoreDatabase) -> None:
         before = applying.table(keyed)
         fill(applying, source, 10, first=10)
         wait_for(applier, lambda state: state.seq == 20)
+        applier.hold(keyed.id, "twice is once")
+        applier.release(applying.plans[1].id)
         assert applying.table(keyed) == before
         assert set(applying.differences()) == {keyed.id}
         applier.release(keyed.id)
         wait_for(applier, lambda state: state.phases.get("streaming") == 2)
         fill(applying, source, 3, first=20)
         wait_for(applier, lambda state: state.seq == 23)
+    assert applying.differences() == {}
+
+
+def test_a_held_middle_of_a_chain_misses_no_cascade(store_db: StoreDatabase) -> None:
+    source = SourceModel(FAMILY)
+    applying = Applying.prepare(store_db, source)
+    middle = applying.plans[1]
+    with running(applying.applier()) as applier:
+        for number in range(4):
+            source.insert("a", number, "x")
+            source.insert("b", number, number)
+            source.insert("c", number, number)
+        applying.relay.add(source.commit())
+        wait_for(applier, lambda state: state.seq == 1)
+        applier.hold(middle.id, "somebody looks at it")
+        wait_for(applier, lambda state: state.phases.get("held") == 1)
+        source.delete("a", source.find("a", 1))
+        source.delete("b", source.find("b", 2))
+        applying.relay.add(source.commit())
+        wait_for(applier, lambda state: state.seq == 2)
+        applier.release(middle.id)
+        wait_for(applier, lambda state: state.phases.get("streaming") == 3)
     assert applying.differences() == {}
 
 
