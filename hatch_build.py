@@ -82,11 +82,11 @@ def compile_into(target: Path) -> list[Path]:
 
 def stale() -> bool:
     """Whether some module of the checkout has no compiled form, or one older than its source."""
+    oldest = float("inf")
     for path in sources():
-        built = max((b.stat().st_mtime for b in path.parent.glob(f"{path.stem}.*.so")), default=0.0)
-        if max(f.stat().st_mtime for f in (path, path.with_suffix(".pxd"), Path(__file__))) > built:
-            return True
-    return False
+        oldest = min(oldest, max((b.stat().st_mtime for b in path.parent.glob(f"{path.stem}.*.so")), default=0.0))
+    declarations = (ROOT / "sync" / "mysql").glob("*.pxd")
+    return any(path.stat().st_mtime > oldest for path in (*sources(), *declarations, Path(__file__)))
 
 
 def remove_inplace() -> None:

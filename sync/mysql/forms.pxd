@@ -2,20 +2,8 @@
 cimport cython
 from libc.string cimport memchr, memcpy
 
-from sync.mysql.sink cimport Sink
-
-
-cdef inline long long widened(unsigned long long value, int shift) noexcept:
-    # Arithmetic right shift puts the sign into the upper bits.
-    return (<long long>(value << shift)) >> shift
-
-
-cdef inline unsigned long long sign_bit(int width) noexcept:
-    return 1ULL << (8 * width - 1)
-
-
-cdef inline const unsigned char* octets(bytes table):
-    return table
+from sync.mysql.octets cimport address, big, has_high, little, little_signed, sign_bit, valid_utf8
+from sync.mysql.sink cimport Sink, put, put_bytes, put_slice, reserve
 
 
 cdef class FieldForm:
@@ -25,15 +13,10 @@ cdef class FieldForm:
     cdef int write(self, Sink sink, const unsigned char* data, Py_ssize_t start, Py_ssize_t length, bint copy) except -1
     @cython.locals(sink=Sink)
     cpdef bytes text(self, bytes raw)
-    @cython.locals(at=int, value=cython.ulonglong)
-    cdef unsigned long long big(self, const unsigned char* data, Py_ssize_t start, int width) noexcept
-    @cython.locals(at=int, value=cython.ulonglong)
-    cdef unsigned long long little(self, const unsigned char* data, Py_ssize_t start, int width) noexcept
 
 
 cdef class IntegerForm(FieldForm):
     cdef bint unsigned
-    cdef int shift
 
 
 cdef class YearForm(FieldForm):
@@ -72,7 +55,7 @@ cdef class BinaryForm(FieldForm):
 cdef class TextForm(FieldForm):
     cdef bint stripped
 
-    @cython.locals(at=Py_ssize_t, high=cython.uchar, piece=bytes)
+    @cython.locals(good=bint)
     cdef int write(self, Sink sink, const unsigned char* data, Py_ssize_t start, Py_ssize_t length, bint copy) except -1
 
 

@@ -5,7 +5,7 @@ types are in temporals.py, JSON in jsonb.py. Compiled with the types of forms.px
 """
 
 # mypy: always-false=compiled
-# ruff: noqa: F821 (names of forms.pxd)
+# ruff: noqa: F821 (names of the .pxd)
 from __future__ import annotations
 
 import struct
@@ -18,6 +18,10 @@ try:
     import cython
 except ImportError:  # Cython is needed to compile only
     from sync.mysql import cython_shim as cython
+
+if not cython.compiled:
+    from sync.mysql.octets import big, little, little_signed
+    from sync.mysql.sink import put, put_bytes, put_slice
 
 _GROUP_BYTES = (0, 1, 1, 2, 2, 3, 3, 4, 4, 4)
 """Bytes that hold 0 to 9 decimal digits of a DECIMAL."""
@@ -40,24 +44,6 @@ class FieldForm:
         self.write(sink, raw, 0, len(raw), False)
         return sink.take(0)
 
-    def big(self, data: bytes, start: int, width: int) -> int:
-        """Big-endian unsigned integer."""
-        if cython.compiled:
-            value = 0
-            for at in range(width):
-                value = value << 8 | data[start + at]
-            return value
-        return int.from_bytes(data[start : start + width], "big")
-
-    def little(self, data: bytes, start: int, width: int) -> int:
-        """Little-endian unsigned integer."""
-        if cython.compiled:
-            value = 0
-            for at in range(width - 1, -1, -1):
-                value = value << 8 | data[start + at]
-            return value
-        return int.from_bytes(data[start : start + width], "little")
-
 
 class IntegerForm(FieldForm):
     """TINYINT to BIGINT: little-endian, two's complement unless unsigned."""
@@ -65,15 +51,12 @@ class IntegerForm(FieldForm):
     def __init__(self, width: int, unsigned: bool) -> None:
         FieldForm.__init__(self, width, 0)
         self.unsigned = unsigned
-        self.shift = 64 - 8 * width
 
     def write(self, sink: Sink, data: bytes, start: int, length: int, copy: bool) -> int:
         """Decimal digits."""
         if self.unsigned:
-            return sink.put_unsigned(self.little(data, start, length))
-        if cython.compiled:
-            return sink.put_signed(widened(self.little(data, start, length), self.shift))
-        return sink.put_signed(int.from_bytes(data[start : start + length], "little", signed=True))
+            return sink.put_unsigned(little(data, start, length))
+        return sink.put_signed(little_signed(data, start, length))
 
 
 class YearForm(FieldForm):
@@ -96,7 +79,7 @@ class RealForm(FieldForm):
 
     def write(self, sink: Sink, data: bytes, start: int, length: int, copy: bool) -> int:
         """Shortest text that reads back as the same double (Python's repr)."""
-        return sink.put_bytes(repr(self.layout(data[start : start + length])[0]).encode())
+        return put_bytes(sink, repr(self.layout(data[start : start + length])[0]).encode())
 
 
 class DecimalForm(FieldForm):
@@ -136,7 +119,7 @@ class DecimalForm(FieldForm):
             for at in range(start + 1, start + length):
                 nonzero |= data[at] ^ 0xFF
             if nonzero:
-                sink.put(0x2D)
+                put(sink, 0x2D)
         at = start
         started = False
         if self.head:
@@ -154,9 +137,9 @@ class DecimalForm(FieldForm):
                 sink.put_unsigned(value)
                 started = True
         if not started:
-            sink.put(0x30)
+            put(sink, 0x30)
         if self.fraction_groups or self.tail:
-            sink.put(0x2E)
+            put(sink, 0x2E)
             for _ in range(self.fraction_groups):
                 sink.put_padded(self.part(data, at, 4, mask, at == start), 9)
                 at += 4
@@ -174,7 +157,7 @@ class BitForm(FieldForm):
 
     def write(self, sink: Sink, data: bytes, start: int, length: int, copy: bool) -> int:
         """n characters 0 and 1."""
-        return sink.put_bits(self.big(data, start, length), self.bits)
+        return sink.put_bits(big(data, start, length), self.bits)
 
 
 class BinaryForm(FieldForm):
@@ -186,13 +169,13 @@ class BinaryForm(FieldForm):
 
     def write(self, sink: Sink, data: bytes, start: int, length: int, copy: bool) -> int:
         r"""`\x` and hexadecimal digits."""
-        sink.put(0x5C)
+        put(sink, 0x5C)
         if copy:
-            sink.put(0x5C)
-        sink.put(0x78)
+            put(sink, 0x5C)
+        put(sink, 0x78)
         sink.put_hex(data, start, length)
         for _ in range(self.padded - length):
-            sink.put_bytes(b"00")
+            put_bytes(sink, b"00")
         return 0
 
 
@@ -209,6 +192,15 @@ def refuse_bytes(piece: bytes, charset: str) -> ValueRefused:
     )
 
 
+def is_utf8(piece: bytes) -> bool:
+    """Whether bytes are UTF-8."""
+    try:
+        piece.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 class TextForm(FieldForm):
     """Text that is UTF-8 in the source (ascii, utf8mb3, utf8mb4)."""
 
@@ -223,19 +215,13 @@ class TextForm(FieldForm):
             while length > 0 and data[start + length - 1] == 0x20:
                 length -= 1
         if cython.compiled:
-            high = 0
-            for at in range(start, start + length):
-                high |= data[at]
+            good = not has_high(data + start, length) or valid_utf8(data + start, length)
         else:
-            high = 0 if data[start : start + length].isascii() else 0x80
-        if high & 0x80:
-            piece = data[start : start + length]
-            try:
-                piece.decode()
-            except UnicodeDecodeError:
-                raise refuse_bytes(piece, "utf8mb4") from None
+            good = is_utf8(data[start : start + length])
+        if not good:
+            raise refuse_bytes(data[start : start + length], "utf8mb4")
         if not copy:
-            return sink.put_slice(data, start, length)
+            return put_slice(sink, data, start, length)
         if cython.compiled:
             if length and memchr(data + start, 0, length) != cython.NULL:
                 raise refuse_nul()
@@ -263,8 +249,8 @@ class SingleByteForm(FieldForm):
                 length -= 1
         mark = sink.mark()
         if cython.compiled:
-            table = octets(self.table)
-            sink.reserve(3 * length)
+            table = address(self.table)
+            reserve(sink, 3 * length)
             for at in range(start, start + length):
                 octet = data[at]
                 if octet == 0 and copy:
@@ -280,7 +266,7 @@ class SingleByteForm(FieldForm):
             if copy and 0 in piece:
                 raise refuse_nul()
             try:
-                sink.put_bytes(b"".join([self.pieces[octet] for octet in piece]))  # type: ignore[misc]
+                put_bytes(sink, b"".join([self.pieces[octet] for octet in piece]))  # type: ignore[misc]
             except TypeError:
                 holes = bytes(octet for octet in piece if self.pieces[octet] is None)
                 raise refuse_bytes(holes[:1], self.charset) from None
@@ -303,7 +289,7 @@ class ConvertedForm(FieldForm):
         if copy and self.is_text and 0 in piece:
             raise refuse_nul()
         mark = sink.mark()
-        sink.put_bytes(piece)
+        put_bytes(sink, piece)
         if copy:
             sink.escape_since(mark)
         return 0
@@ -319,10 +305,10 @@ class EnumForm(FieldForm):
 
     def write(self, sink: Sink, data: bytes, start: int, length: int, copy: bool) -> int:
         """The label. Raises ValueRefused for an index beyond the labels."""
-        index = self.little(data, start, length)
+        index = little(data, start, length)
         if index >= len(self.labels):
             raise ValueRefused(f"ENUM index {index} is beyond the {len(self.labels) - 1} labels of the schema history")
-        return sink.put_bytes(self.escaped[index] if copy else self.labels[index])
+        return put_bytes(sink, self.escaped[index] if copy else self.labels[index])
 
 
 class SetForm(FieldForm):
@@ -335,9 +321,9 @@ class SetForm(FieldForm):
 
     def write(self, sink: Sink, data: bytes, start: int, length: int, copy: bool) -> int:
         """A PostgreSQL array literal. Raises ValueRefused for a bit beyond the labels."""
-        mask = self.little(data, start, length)
+        mask = little(data, start, length)
         labels = self.escaped if copy else self.labels
-        sink.put(0x7B)
+        put(sink, 0x7B)
         index = 0
         first = True
         while mask:
@@ -345,12 +331,12 @@ class SetForm(FieldForm):
                 if index >= len(labels):
                     raise ValueRefused(f"SET bit {index} is beyond the {len(labels)} labels of the schema history")
                 if not first:
-                    sink.put(0x2C)
+                    put(sink, 0x2C)
                 first = False
-                sink.put_bytes(labels[index])
+                put_bytes(sink, labels[index])
             mask >>= 1
             index += 1
-        return sink.put(0x7D)
+        return put(sink, 0x7D)
 
 
 def array_element(label: bytes) -> bytes:

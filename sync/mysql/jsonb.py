@@ -5,10 +5,12 @@ of jsonb.pxd; runs uncompiled as it is.
 """
 
 # mypy: always-false=compiled
-# ruff: noqa: F821 (names of forms.pxd)
+# ruff: noqa: F821 (names of the .pxd)
+
 from __future__ import annotations
 
 import base64
+import re
 import struct
 
 from model.errors import ValueRefused
@@ -20,9 +22,20 @@ try:
 except ImportError:  # Cython is needed to compile only
     from sync.mysql import cython_shim as cython
 
+if not cython.compiled:
+    from sync.mysql.octets import little, little_signed
+    from sync.mysql.sink import put, put_bytes, put_slice
+
+_ESCAPED = re.compile(rb'[\x00-\x1f"\\]')
 _DOUBLE = struct.Struct("<d")
 _SHORT_ESCAPES = {0x08: 0x62, 0x09: 0x74, 0x0A: 0x6E, 0x0C: 0x66, 0x0D: 0x72}
 _TIME, _DATE, _DATETIME, _TIMESTAMP, _NEWDECIMAL = 11, 10, 12, 7, 246
+
+
+def _plain_end(data: bytes, start: int, stop: int) -> int:
+    """Where the first character stands that JSON text escapes; `stop` without one."""
+    hit = _ESCAPED.search(data, start, stop)
+    return hit.start() if hit else stop
 
 
 def damaged() -> ValueRefused:
@@ -90,7 +103,7 @@ class JsonForm(FieldForm):
         mark = sink.mark()
         if length == 0:
             # What a NOT NULL column holds after INSERT IGNORE without a value.
-            return sink.put_bytes(b"null")
+            return put_bytes(sink, b"null")
         self.value(sink, data, data[start], start + 1, start + length)
         if copy:
             sink.escape_since(mark)
@@ -109,41 +122,35 @@ class JsonForm(FieldForm):
         wide = 4 if large else 2
         if at + 2 * wide > end:
             raise damaged()
-        count = self.little(data, at, wide)
-        size = self.little(data, at + wide, wide)
+        count = little(data, at, wide)
+        size = little(data, at + wide, wide)
         key = at + 2 * wide
         first = key + (count * (wide + 2) if keyed else 0)
         limit = at + size
         if limit > end or first + count * (wide + 1) > limit:
             raise damaged()
-        sink.put(0x7B if keyed else 0x5B)
+        put(sink, 0x7B if keyed else 0x5B)
         for index in range(count):
             if index:
-                sink.put(0x2C)
-                sink.put(0x20)
+                put(sink, 0x2C)
+                put(sink, 0x20)
             if keyed:
-                where = at + self.little(data, key, wide)
-                self.string(sink, data, where, self.little(data, key + wide, 2), limit)
+                where = at + little(data, key, wide)
+                self.string(sink, data, where, little(data, key + wide, 2), limit)
                 key += wide + 2
-                sink.put(0x3A)
-                sink.put(0x20)
+                put(sink, 0x3A)
+                put(sink, 0x20)
             entry = first + index * (wide + 1)
             kind = data[entry]
             if kind == 4 or kind == 5 or kind == 6 or (large and (kind == 7 or kind == 8)):
                 self.scalar(sink, data, kind, entry + 1, limit)
                 continue
-            where = at + self.little(data, entry + 1, wide)
+            where = at + little(data, entry + 1, wide)
             # A value stands behind its entry, so that damaged offsets cannot lead in a circle.
             if where < first + count * (wide + 1) or where >= limit:
                 raise damaged()
             self.value(sink, data, kind, where, limit)
-        return sink.put(0x7D if keyed else 0x5D)
-
-    def integer(self, sink: Sink, data: bytes, at: int, width: int) -> int:
-        """A signed integer."""
-        if cython.compiled:
-            return sink.put_signed(widened(self.little(data, at, width), 64 - 8 * width))
-        return sink.put_signed(int.from_bytes(data[at : at + width], "little", signed=True))
+        return put(sink, 0x7D if keyed else 0x5D)
 
     def scalar(self, sink: Sink, data: bytes, kind: int, at: int, end: int) -> int:
         """A literal, number, string or opaque value."""
@@ -166,12 +173,12 @@ class JsonForm(FieldForm):
         if kind == 4:
             if data[at] > 2:
                 raise damaged()
-            return sink.put_bytes(b"null" if data[at] == 0 else b"true" if data[at] == 1 else b"false")
+            return put_bytes(sink, b"null" if data[at] == 0 else b"true" if data[at] == 1 else b"false")
         if kind == 11:
-            return sink.put_bytes(double_text(_DOUBLE.unpack(data[at : at + 8])[0]))
+            return put_bytes(sink, double_text(_DOUBLE.unpack(data[at : at + 8])[0]))
         if kind == 6 or kind == 8 or kind == 10:
-            return sink.put_unsigned(self.little(data, at, width))
-        return self.integer(sink, data, at, width)
+            return sink.put_unsigned(little(data, at, width))
+        return sink.put_signed(little_signed(data, at, width))
 
     def varlen(self, data: bytes, at: int, end: int) -> int:
         """A length in groups of seven bits, lowest first; also how many bytes it took: length * 8 + bytes."""
@@ -194,30 +201,28 @@ class JsonForm(FieldForm):
         """A quoted string: quote, backslash and control characters escaped, all else as it is."""
         if at < 0 or length < 0 or at + length > end:
             raise damaged()
-        sink.put(0x22)
-        if not cython.compiled:
-            piece = data[at : at + length]
-            if piece.isascii() and piece.decode().isprintable() and b'"' not in piece and b"\\" not in piece:
-                sink.put_bytes(piece)
-                return sink.put(0x22)
+        put(sink, 0x22)
         plain = at
-        for index in range(at, at + length):
-            octet = data[index]
-            if octet >= 0x20 and octet != 0x22 and octet != 0x5C:
-                continue
-            sink.put_slice(data, plain, index - plain)
-            plain = index + 1
-            sink.put(0x5C)
-            if octet >= 0x20:
-                sink.put(octet)
-                continue
-            short = _SHORT_ESCAPES.get(octet, 0)
-            if short:
-                sink.put(short)
+        stop = at + length
+        while True:
+            if cython.compiled:
+                index = plain + plain_run(data + plain, stop - plain, 0x20, 0x22, 0x5C)
             else:
-                sink.put_bytes(b"u00%02x" % octet)
-        sink.put_slice(data, plain, at + length - plain)
-        return sink.put(0x22)
+                index = _plain_end(data, plain, stop)
+            put_slice(sink, data, plain, index - plain)
+            if index == stop:
+                return put(sink, 0x22)
+            octet = data[index]
+            put(sink, 0x5C)
+            if octet >= 0x20:
+                put(sink, octet)
+            else:
+                short = _SHORT_ESCAPES.get(octet, 0)
+                if short:
+                    put(sink, short)
+                else:
+                    put_bytes(sink, b"u00%02x" % octet)
+            plain = index + 1
 
     def opaque(self, sink: Sink, data: bytes, at: int, end: int) -> int:
         """A value of a MySQL type: type number, length, bytes."""
@@ -229,4 +234,4 @@ class JsonForm(FieldForm):
         length >>= 3
         if at + length > end:
             raise damaged()
-        return sink.put_bytes(opaque_text(field, data[at : at + length]))
+        return put_bytes(sink, opaque_text(field, data[at : at + length]))

@@ -5,7 +5,7 @@ mean is in its FieldForm. Compiled with the types of kernel.pxd; runs uncompiled
 """
 
 # mypy: always-false=compiled
-# ruff: noqa: F821 (names of kernel.pxd)
+# ruff: noqa: F821 (names of the .pxd)
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -20,11 +20,11 @@ try:
 except ImportError:  # Cython is needed to compile only
     from sync.mysql import cython_shim as cython
 
-NEVER, ALWAYS, IF_NUL, IF_BACKSLASH, IF_LONGER, IF_ODD_DATE = range(6)
-"""When the casts of a column must see a value: the guards know which values a cast surely leaves alone."""
+if not cython.compiled:
+    from sync.mysql.guards import ALWAYS, IF_BACKSLASH, IF_LONGER, IF_NUL, IF_ODD_DATE, IS_ABSENT, IS_NULL, NEVER
+    from sync.mysql.octets import little
+    from sync.mysql.sink import put, put_bytes
 
-_ABSENT = -2
-_NULL = -1
 Refused = Callable[[ValueRefused], Field]
 
 
@@ -41,7 +41,7 @@ class LineColumn:
         source: int,
         form: FieldForm | None,
         converts: tuple[Callable[[Field], Field], ...] = (),
-        guard: int = NEVER,
+        guard: int = 0,
         limit: int = 0,
         constant: bytes | None = None,
     ) -> None:
@@ -54,56 +54,57 @@ class LineColumn:
 
     def suspicious(self, sink: Sink, mark: int) -> bool:
         """Whether the text since `mark` is one that the casts may change or refuse."""
-        if self.guard == ALWAYS:
+        if self.guard & ALWAYS:
             return True
         if cython.compiled:
-            if self.guard == IF_LONGER:
-                return sink.size - mark > self.limit
-            if self.guard == IF_ODD_DATE:
+            size = sink.size - mark
+            at = sink.out + mark
+            if self.guard & IF_LONGER and size > self.limit:
+                return True
+            if self.guard & IF_ODD_DATE:
+                if size < 10:
+                    return True
                 # A day after the 28th may not exist; a zero year, month or day never does.
-                at = mark
-                if sink.size - mark < 10:
+                if at[0] == 0x30 and at[1] == 0x30 and at[2] == 0x30:
                     return True
-                if sink.out[at] == 0x30 and sink.out[at + 1] == 0x30 and sink.out[at + 2] == 0x30:
+                if (at[5] == 0x30 and at[6] == 0x30) or (at[8] == 0x30 and at[9] == 0x30):
                     return True
-                if sink.out[at + 5] == 0x30 and sink.out[at + 6] == 0x30:
+                if at[8] > 0x32 or (at[8] == 0x32 and at[9] == 0x39):
                     return True
-                if sink.out[at + 8] == 0x30:
-                    return sink.out[at + 9] == 0x30
-                return sink.out[at + 8] > 0x32 or (sink.out[at + 8] == 0x32 and sink.out[at + 9] == 0x39)
-            octet = 0x5C if self.guard == IF_BACKSLASH else 0
-            return memchr(sink.out + mark, octet, sink.size - mark) != cython.NULL
+            if self.guard & IF_NUL and memchr(at, 0, size) != cython.NULL:
+                return True
+            return self.guard & IF_BACKSLASH and memchr(at, 0x5C, size) != cython.NULL
         text = sink.since(mark)
-        if self.guard == IF_LONGER:
-            return len(text) > self.limit
-        if self.guard == IF_ODD_DATE:
-            return text[:3] == b"000" or text[5:7] == b"00" or not b"01" <= text[8:10] <= b"28"
-        return (0x5C if self.guard == IF_BACKSLASH else 0) in text
+        if self.guard & IF_LONGER and len(text) > self.limit:
+            return True
+        if self.guard & IF_ODD_DATE and (text[:3] == b"000" or text[5:7] == b"00" or not b"01" <= text[8:10] <= b"28"):
+            return True
+        return bool((self.guard & IF_NUL and 0 in text) or (self.guard & IF_BACKSLASH and 0x5C in text))
 
     def write(self, sink: Sink, data: bytes, start: int, length: int) -> int:
         """Write the column's COPY text. Raises ValueRefused."""
         if self.form is None:
-            return sink.put_bytes(self.constant)
+            return put_bytes(sink, self.constant)
         if self.guard == NEVER:
-            if length == _NULL:
-                return sink.put_bytes(rb"\N")
+            if length == IS_NULL:
+                return put_bytes(sink, rb"\N")
             return self.form.write(sink, data, start, length, True)
         value: Field = None
         mark = sink.mark()
-        if length != _NULL:
+        if length != IS_NULL:
             self.form.write(sink, data, start, length, False)
             if not self.suspicious(sink, mark):
                 return sink.escape_since(mark)
             value = sink.take(mark)
-        elif self.guard != ALWAYS:
-            return sink.put_bytes(rb"\N")
+        elif not self.guard & ALWAYS:
+            return put_bytes(sink, rb"\N")
         for convert in self.converts:
             value = convert(value)
         if value is None:
-            return sink.put_bytes(rb"\N")
+            return put_bytes(sink, rb"\N")
         if not isinstance(value, bytes):
             raise ValueRefused("a cast gave no value")
-        return sink.put_bytes(copy_escaped(value))
+        return put_bytes(sink, copy_escaped(value))
 
 
 class RowReader:
@@ -121,17 +122,27 @@ class RowReader:
         self.present_before = self.present_after = 0
         self.column = -1
         if cython.compiled:
-            self.room = bytearray(2 * self.count * 8)
+            self.room = bytearray(4 * self.count * 8)
             self.starts = numbers(self.room)
             self.lengths = self.starts + self.count
+            self.fixed = self.lengths + self.count
+            self.prefixes = self.fixed + self.count
         else:
-            self.starts = [0] * self.count
-            self.lengths = [0] * self.count
+            self.starts, self.lengths = [0] * self.count, [0] * self.count
+            self.fixed, self.prefixes = [0] * self.count, [0] * self.count
+        for index in range(len(forms)):
+            self.fixed[index] = forms[index].fixed
+            self.prefixes[index] = forms[index].prefix
 
     def aim(self, columns: list[LineColumn], key: list[int]) -> None:
         """Set what `lines` writes: target columns, and which of them are the key (none: the whole line is)."""
         self.columns = columns
         self.key = key
+        if cython.compiled:
+            self.edge_room = bytearray(8 * (len(columns) + 1))
+            self.edges = numbers(self.edge_room)
+        else:
+            self.edges = [0] * (len(columns) + 1)
 
     def lenenc(self, data: bytes) -> int:
         """Length-encoded integer at the cursor."""
@@ -200,21 +211,20 @@ class RowReader:
         bit = 0
         for index in range(self.count):
             if not data[present + (index >> 3)] >> (index & 7) & 1:
-                self.lengths[index] = _ABSENT
+                self.lengths[index] = IS_ABSENT
                 continue
             if data[nulls + (bit >> 3)] >> (bit & 7) & 1:
-                self.lengths[index] = _NULL
+                self.lengths[index] = IS_NULL
                 bit += 1
                 continue
             bit += 1
-            form = self.forms[index]
-            length = form.fixed
+            length = self.fixed[index]
             if length < 0:
-                if at + form.prefix > self.end:
+                if at + self.prefixes[index] > self.end:
                     self.column = index
                     raise self.broken("it ends within a row")
-                length = form.little(data, at, form.prefix)
-                at += form.prefix
+                length = little(data, at, self.prefixes[index])
+                at += self.prefixes[index]
             self.starts[index] = at
             self.lengths[index] = length
             at += length
@@ -238,9 +248,9 @@ class RowReader:
         row: list[Field] = []
         for index in range(self.count):
             length = self.lengths[index]
-            if length == _NULL:
+            if length == IS_NULL:
                 row.append(None)
-            elif length == _ABSENT:
+            elif length == IS_ABSENT:
                 row.append(ABSENT)
             else:
                 form = self.forms[index]
@@ -281,7 +291,8 @@ class RowReader:
         for index in range(len(self.columns)):
             column = self.columns[index]
             if index:
-                self.sink.put(0x09)
+                put(self.sink, 0x09)
+            self.edges[index] = self.sink.mark()
             self.column = column.source
             column.write(
                 self.sink,
@@ -289,7 +300,23 @@ class RowReader:
                 self.starts[column.source] if column.source >= 0 else 0,
                 self.lengths[column.source] if column.source >= 0 else 0,
             )
+        self.edges[len(self.columns)] = self.sink.mark() + 1
         return 0
+
+    def key_of_line(self, mark: int) -> bytes:
+        """The key columns of the line that was written since `mark`."""
+        if not self.key:
+            return self.sink.since(mark)
+        if len(self.key) == 1:
+            index = self.key[0]
+            return self.sink.between(self.edges[index], self.edges[index + 1] - 1)
+        start = self.sink.mark()
+        for position in range(len(self.key)):
+            index = self.key[position]
+            if position:
+                put(self.sink, 0x09)
+            self.sink.again(self.edges[index], self.edges[index + 1] - 1)
+        return self.sink.take(start)
 
     def key_of_image(self, data: bytes) -> bytes:
         """Only the key columns of the located image."""
@@ -301,7 +328,7 @@ class RowReader:
         for position in range(len(self.key)):
             column = self.columns[self.key[position]]
             if position:
-                self.sink.put(0x09)
+                put(self.sink, 0x09)
             self.column = column.source
             column.write(
                 self.sink,
@@ -323,8 +350,8 @@ class RowReader:
 
     def lines(
         self, body: bytes, extended: bool, before: bool, after: bool
-    ) -> list[tuple[bytes | None, bytes | None, bytes | None]] | None:
-        """Rows of an event as (key before, key after, line after). See `lines.LineDecoder.decode`."""
+    ) -> tuple[list[bytes | None], list[bytes | None], list[bytes | None]] | None:
+        """Rows of an event as keys before, keys after and lines after. See `lines.LineDecoder.decode`."""
         data = body
         self.sink.cut(0)
         self.open(data, len(body), extended, before, after)
@@ -332,25 +359,32 @@ class RowReader:
             return None
         if after and not self.covers(data, self.present_after, True):
             return None
-        rows: list[tuple[bytes | None, bytes | None, bytes | None]] = []
+        # Three lists, not a tuple per row: fewer objects for the garbage collector to walk.
+        olds: list[bytes | None] = []
+        news: list[bytes | None] = []
+        texts: list[bytes | None] = []
         number = 0
         try:
             while True:
                 reached = self.at
-                old = new = text = None
                 if before:
                     self.locate(data, self.present_before)
-                    old = self.key_of_image(data)
+                    olds.append(self.key_of_image(data))
                 if after:
                     self.locate(data, self.present_after)
-                    new = self.key_of_image(data)
                     mark = self.sink.mark()
                     self.line(data)
-                    text = self.sink.take(mark)
-                rows.append((old, new, text))
+                    texts.append(self.sink.since(mark))
+                    news.append(self.key_of_line(mark))
+                    self.sink.cut(mark)
                 number += 1
                 if self.at >= self.end:
-                    return rows
+                    break
                 self.must_pass(reached)
         except ValueRefused as error:
             raise self.blamed(error, self.column, number) from None
+        if not before:
+            olds = [None] * number
+        if not after:
+            news, texts = [None] * number, [None] * number
+        return olds, news, texts

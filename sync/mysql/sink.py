@@ -5,7 +5,7 @@ MySQL.
 """
 
 # mypy: always-false=compiled
-# ruff: noqa: F821 (names of sink.pxd)
+# ruff: noqa: F821 (names of the .pxd)
 from __future__ import annotations
 
 try:
@@ -26,9 +26,9 @@ class Sink:
             self.size = 0
             self.capacity = 4096
 
-    def reserve(self, more: int) -> int:
+    def grow(self, more: int) -> int:
         """Make room for `more` bytes (compiled only)."""
-        if cython.compiled and self.size + more > self.capacity:
+        if cython.compiled:
             self.capacity = (self.size + more) * 2
             larger = bytearray(self.capacity)
             larger[: self.size] = self.buffer[: self.size]
@@ -48,6 +48,22 @@ class Sink:
             return self.out[mark : self.size]
         return bytes(self.buffer[mark:])
 
+    def between(self, start: int, stop: int) -> bytes:
+        """What was written from `start` to before `stop`."""
+        if cython.compiled:
+            return self.out[start:stop]
+        return bytes(self.buffer[start:stop])
+
+    def again(self, start: int, stop: int) -> int:
+        """Write once more what stands from `start` to before `stop`."""
+        if cython.compiled:
+            reserve(self, stop - start)
+            copy_octets(self.out + self.size, self.out + start, stop - start)
+            self.size += stop - start
+        else:
+            self.buffer += self.buffer[start:stop]
+        return 0
+
     def take(self, mark: int) -> bytes:
         """Cut out what was written since `mark`."""
         piece = self.since(mark)
@@ -62,44 +78,13 @@ class Sink:
             del self.buffer[mark:]
         return 0
 
-    def put(self, octet: int) -> int:
-        """Write one byte."""
-        if cython.compiled:
-            self.reserve(1)
-            self.out[self.size] = octet
-            self.size += 1
-        else:
-            self.buffer.append(octet)
-        return 0
-
-    def put_bytes(self, piece: bytes) -> int:
-        """Write a bytes object."""
-        if cython.compiled:
-            self.put_slice(piece, 0, len(piece))
-        else:
-            self.buffer += piece
-        return 0
-
-    def put_slice(self, data: bytes, start: int, length: int) -> int:
-        """Write `length` bytes of `data` from `start` on."""
-        if cython.compiled:
-            self.reserve(length)
-            memcpy(self.out + self.size, data + start, length)
-            self.size += length
-        else:
-            self.buffer += data[start : start + length]
-        return 0
-
     def put_unsigned(self, value: int) -> int:
         """Write decimal digits."""
         if cython.compiled:
-            self.reserve(20)
-            width = 1
-            rest = value
-            while rest >= 10:
-                rest //= 10
-                width += 1
-            self.put_padded(value, width)
+            reserve(self, 20)
+            width = digit_count(value)
+            digits_before(self.out + self.size + width, value)
+            self.size += width
         else:
             self.buffer += b"%d" % value
         return 0
@@ -108,7 +93,7 @@ class Sink:
         """Write decimal digits, `-` before them when negative."""
         if cython.compiled:
             if value < 0:
-                self.put(0x2D)
+                put(self, 0x2D)
                 self.put_unsigned(negated(value))
             else:
                 self.put_unsigned(value)
@@ -119,7 +104,7 @@ class Sink:
     def put_padded(self, value: int, width: int) -> int:
         """Write the lowest `width` decimal digits, zeros in front."""
         if cython.compiled:
-            self.reserve(width)
+            reserve(self, width)
             at = self.size + width
             rest = value
             while at > self.size:
@@ -134,11 +119,15 @@ class Sink:
     def put_date(self, year: int, month: int, day: int) -> int:
         """Write `YYYY-MM-DD`; any numbers, whether such a day exists or not."""
         if cython.compiled:
-            self.put_padded(year, 4)
-            self.put(0x2D)
-            self.put_padded(month, 2)
-            self.put(0x2D)
-            self.put_padded(day, 2)
+            reserve(self, 10)
+            out = self.out + self.size
+            two_digits(out, year // 100)
+            two_digits(out + 2, year)
+            out[4] = 0x2D
+            two_digits(out + 5, month)
+            out[7] = 0x2D
+            two_digits(out + 8, day)
+            self.size += 10
         else:
             self.buffer += b"%04d-%02d-%02d" % (year, month, day)
         return 0
@@ -146,11 +135,16 @@ class Sink:
     def put_clock(self, hours: int, minutes: int, seconds: int) -> int:
         """Write `HH:MM:SS`, more hour digits when there are."""
         if cython.compiled:
-            self.put_padded(hours, 3 if hours > 99 else 2)
-            self.put(0x3A)
-            self.put_padded(minutes, 2)
-            self.put(0x3A)
-            self.put_padded(seconds, 2)
+            reserve(self, 12)
+            if hours > 99:
+                self.put_unsigned(hours // 100)
+            out = self.out + self.size
+            two_digits(out, hours)
+            out[2] = 0x3A
+            two_digits(out + 3, minutes)
+            out[5] = 0x3A
+            two_digits(out + 6, seconds)
+            self.size += 8
         else:
             self.buffer += b"%02d:%02d:%02d" % (hours, minutes, seconds)
         return 0
@@ -158,7 +152,7 @@ class Sink:
     def put_fraction(self, micros: int, digits: int) -> int:
         """Write `.` and the first `digits` of six digits of microseconds; nothing for no digits."""
         if digits:
-            self.put(0x2E)
+            put(self, 0x2E)
             rest = micros
             for _ in range(6 - digits):
                 rest //= 10
@@ -168,7 +162,7 @@ class Sink:
     def put_hex(self, data: bytes, start: int, length: int) -> int:
         """Write bytes as lower-case hexadecimal digits."""
         if cython.compiled:
-            self.reserve(2 * length)
+            reserve(self, 2 * length)
             for at in range(start, start + length):
                 high, low = data[at] >> 4, data[at] & 15
                 self.out[self.size] = high + (0x57 if high > 9 else 0x30)
@@ -181,7 +175,7 @@ class Sink:
     def put_bits(self, value: int, count: int) -> int:
         """Write the lowest `count` bits as characters 0 and 1, highest first."""
         if cython.compiled:
-            self.reserve(count)
+            reserve(self, count)
             for at in range(count):
                 self.out[self.size + at] = 0x30 + (value >> (count - 1 - at) & 1)
             self.size += count
@@ -189,46 +183,61 @@ class Sink:
             self.buffer += bin(value)[2:].zfill(count)[-count:].encode() if count else b""
         return 0
 
-    def put_copy(self, data: bytes, start: int, length: int) -> bool:
-        """Write a slice with the escapes of COPY's text format (manual, "COPY", File Formats).
-
-        Returns whether there is a byte above 127 in it.
-        """
+    def put_copy(self, data: bytes, start: int, length: int) -> int:
+        """Write a slice with the escapes of COPY's text format (manual, "COPY", File Formats)."""
         if cython.compiled:
-            self.reserve(2 * length)
-            at = self.size
-            high = 0
-            for index in range(start, start + length):
-                octet = data[index]
-                high |= octet
+            reserve(self, 2 * length)
+            at = data + start
+            rest = length
+            while True:
+                run = plain_run(at, rest, 0x0E, 0x5C, 0x5C)
+                copy_octets(self.out + self.size, at, run)
+                self.size += run
+                if run == rest:
+                    return 0
+                octet = at[run]
                 if octet == 0x5C or octet == 0x0A or octet == 0x0D or octet == 0x09:
-                    self.out[at] = 0x5C
-                    at += 1
+                    self.out[self.size] = 0x5C
+                    self.size += 1
                     if octet == 0x0A:
                         octet = 0x6E
                     elif octet == 0x0D:
                         octet = 0x72
                     elif octet == 0x09:
                         octet = 0x74
-                self.out[at] = octet
-                at += 1
-            self.size = at
-            return high > 127
-        piece = data[start : start + length]
-        self.buffer += copy_escaped(piece)
-        return not piece.isascii()
+                self.out[self.size] = octet
+                self.size += 1
+                at += run + 1
+                rest -= run + 1
+        self.buffer += copy_escaped(data[start : start + length])
+        return 0
 
     def escape_since(self, mark: int) -> int:
         """Put COPY's escapes into what was written since `mark`."""
         if cython.compiled:
-            for index in range(mark, self.size):
-                octet = self.out[index]
-                if octet == 0x5C or octet == 0x0A or octet == 0x0D or octet == 0x09:
-                    piece = self.take(mark)
-                    self.put_copy(piece, 0, len(piece))
-                    break
+            if plain_run(self.out + mark, self.size - mark, 0x0E, 0x5C, 0x5C) < self.size - mark:
+                piece = self.take(mark)
+                self.put_copy(piece, 0, len(piece))
         else:
             self.buffer[mark:] = copy_escaped(bytes(self.buffer[mark:]))
+        return 0
+
+
+if not cython.compiled:
+
+    def put(sink: Sink, octet: int) -> int:
+        """Write one byte."""
+        sink.buffer.append(octet)
+        return 0
+
+    def put_bytes(sink: Sink, piece: bytes) -> int:
+        """Write a bytes object."""
+        sink.buffer += piece
+        return 0
+
+    def put_slice(sink: Sink, data: bytes, start: int, length: int) -> int:
+        """Write `length` bytes of `data` from `start` on."""
+        sink.buffer += data[start : start + length]
         return 0
 
 

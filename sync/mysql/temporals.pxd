@@ -2,7 +2,8 @@
 cimport cython
 
 from sync.mysql.forms cimport FieldForm
-from sync.mysql.sink cimport Sink
+from sync.mysql.octets cimport big, little
+from sync.mysql.sink cimport Sink, put, put_bytes
 
 
 cdef class DateForm(FieldForm):
@@ -14,6 +15,7 @@ cdef class DatetimeForm(FieldForm):
     cdef int digits
     cdef int tail
     cdef int scale
+    cdef long long middle
 
     @cython.locals(packed=cython.longlong, months=int, days=int, clock=int)
     cdef int write(self, Sink sink, const unsigned char* data, Py_ssize_t start, Py_ssize_t length, bint copy) except -1

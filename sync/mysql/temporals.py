@@ -10,8 +10,18 @@ from __future__ import annotations
 from sync.mysql.forms import FieldForm
 from sync.mysql.sink import Sink
 
+try:
+    import cython
+except ImportError:  # Cython is needed to compile only
+    from sync.mysql import cython_shim as cython
+
+if not cython.compiled:
+    from sync.mysql.octets import big, little
+    from sync.mysql.sink import put, put_bytes
+
 _FRACTION_SCALE = (1_000_000, 10_000, 100, 1)
 """Microseconds in one unit of a fraction of 0, 1, 2 and 3 bytes."""
+_DATETIME_MIDDLE = 0x8000000000
 _TIME_MIDDLES = (0x800000, 0x80000000, 0x8000000000, 0x800000000000)
 """What TIME's zero is stored as with 0, 1, 2 and 3 bytes of fraction."""
 
@@ -24,7 +34,7 @@ class DateForm(FieldForm):
 
     def write(self, sink: Sink, data: bytes, start: int, length: int, copy: bool) -> int:
         """`YYYY-MM-DD`."""
-        packed = self.little(data, start, 3)
+        packed = little(data, start, 3)
         return sink.put_date(packed >> 9, packed >> 5 & 15, packed & 31)
 
 
@@ -35,18 +45,19 @@ class DatetimeForm(FieldForm):
         self.digits = digits
         self.tail = (digits + 1) // 2
         self.scale = _FRACTION_SCALE[self.tail]
+        self.middle = _DATETIME_MIDDLE
         FieldForm.__init__(self, 5 + self.tail, 0)
 
     def write(self, sink: Sink, data: bytes, start: int, length: int, copy: bool) -> int:
         """`YYYY-MM-DD HH:MM:SS[.f]`."""
-        packed = self.big(data, start, 5) - 0x8000000000
+        packed = big(data, start, 5) - self.middle
         clock = packed & 0x1FFFF
         days = packed >> 17 & 31
         months = packed >> 22
         sink.put_date(months // 13, months % 13, days)
-        sink.put(0x20)
+        put(sink, 0x20)
         sink.put_clock(clock >> 12, clock >> 6 & 63, clock & 63)
-        return sink.put_fraction(self.big(data, start + 5, self.tail) * self.scale, self.digits)
+        return sink.put_fraction(big(data, start + 5, self.tail) * self.scale, self.digits)
 
 
 class TimestampForm(FieldForm):
@@ -63,19 +74,19 @@ class TimestampForm(FieldForm):
     def write(self, sink: Sink, data: bytes, start: int, length: int, copy: bool) -> int:
         """`YYYY-MM-DD HH:MM:SS[.f]+00`."""
         # Unsigned: MariaDB 11.5 goes on to 2106, the others end at 2038.
-        seconds = self.big(data, start, 4)
+        seconds = big(data, start, 4)
         if seconds == 0:
-            sink.put_bytes(b"0000-00-00 00:00:00")
+            put_bytes(sink, b"0000-00-00 00:00:00")
             sink.put_fraction(0, self.digits)
-            return sink.put_bytes(b"+00")
+            return put_bytes(sink, b"+00")
         if seconds // 86400 != self.day:
             self.find_day(seconds // 86400)
         clock = seconds % 86400
         sink.put_date(self.year, self.month, self.day_of_month)
-        sink.put(0x20)
+        put(sink, 0x20)
         sink.put_clock(clock // 3600, clock // 60 % 60, clock % 60)
-        sink.put_fraction(self.big(data, start + 4, self.tail) * self.scale, self.digits)
-        return sink.put_bytes(b"+00")
+        sink.put_fraction(big(data, start + 4, self.tail) * self.scale, self.digits)
+        return put_bytes(sink, b"+00")
 
     def find_day(self, day: int) -> int:
         """Remember year, month and day of a day number, for rows of the same day come together.
@@ -107,9 +118,9 @@ class TimeForm(FieldForm):
 
     def write(self, sink: Sink, data: bytes, start: int, length: int, copy: bool) -> int:
         """`[-]HHH:MM:SS[.f]`."""
-        packed = self.big(data, start, length) - self.middle
+        packed = big(data, start, length) - self.middle
         if packed < 0:
-            sink.put(0x2D)
+            put(sink, 0x2D)
             packed = -packed
         clock = packed >> (8 * self.tail)
         sink.put_clock(clock >> 12 & 1023, clock >> 6 & 63, clock & 63)

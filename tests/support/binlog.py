@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import pymysql
 
+from bench.binlog import raw_events
 from model.rows import Row
-from model.tables import TableDef
+from model.tables import TableDef, TableId
 from stores.mysql import ServerInfo, binlog_end, probe
 from sync.mysql.catalog import read_tables
 from sync.mysql.decode import SHAPES, TableDecoder
@@ -18,9 +18,6 @@ from sync.mysql.events import EventType
 from sync.mysql.table_map import TableMap, parse_table_map
 from sync.mysql.textform import from_select, select_expression
 from tests.support.servers import SourceDatabase
-
-COM_BINLOG_DUMP = 0x12
-NON_BLOCKING = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,46 +49,24 @@ def binlog_position(database: SourceDatabase) -> tuple[str, int]:
         connection.close()
 
 
-def raw_events(database: SourceDatabase, start: tuple[str, int]) -> Iterator[tuple[int, bytes]]:
-    """Type and body of every event from `start` to the binlog's end, without their checksums."""
-    connection: Any = database.connect()
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT @@GLOBAL.binlog_checksum")
-            tail = 4 if cursor.fetchone()[0] == "CRC32" else 0
-            cursor.execute("SET @master_binlog_checksum = @@GLOBAL.binlog_checksum")
-            cursor.execute("SET @mariadb_slave_capability = 4")
-        payload = struct.pack("<IHI", start[1], NON_BLOCKING, 0) + start[0].encode()
-        connection._execute_command(COM_BINLOG_DUMP, payload)
-        while True:
-            packet = connection._read_packet()
-            if packet.is_eof_packet():
-                return
-            raw = packet.get_all_data()[1:]
-            yield raw[4], raw[19 : len(raw) - tail]
-    finally:
-        connection._force_close()
-
-
-def row_events(database: SourceDatabase, start: tuple[str, int], table: str) -> list[RowsEvent]:
-    """Row events of one table since `start`."""
+def row_events(database: SourceDatabase, start: tuple[str, int]) -> list[RowsEvent]:
+    """Row events of the database's tables since `start`."""
     mariadb = server_info(database).mariadb
     maps: dict[bytes, tuple[TableMap, bytes]] = {}
     found = []
-    for kind, body in raw_events(database, start):
+    for raw in raw_events(database.connect(), *start):
+        kind, body = raw[4], raw[19:]
         if kind == EventType.TABLE_MAP:
             maps[body[:6]] = (parse_table_map(body, mariadb=mariadb), body)
         elif kind in SHAPES or kind == EventType.PARTIAL_UPDATE_ROWS:
             table_map, map_body = maps[body[:6]]
-            if (table_map.schema, table_map.table) == (database.database, table):
+            if table_map.schema == database.database:
                 found.append(RowsEvent(table_map, map_body, kind, body))
     return found
 
 
 def table_def(database: SourceDatabase, table: str) -> TableDef:
     """The table as the catalogue describes it."""
-    from model.tables import TableId
-
     connection = database.connect()
     try:
         wanted = TableId(database.database, table)
@@ -100,12 +75,13 @@ def table_def(database: SourceDatabase, table: str) -> TableDef:
         connection.close()
 
 
-def streamed(database: SourceDatabase, start: tuple[str, int], table: str) -> list[tuple[Row | None, Row | None]]:
-    """Decoded rows (before, after) of one table since `start`."""
+def decoded(database: SourceDatabase, events: Iterable[RowsEvent], table: str) -> list[tuple[Row | None, Row | None]]:
+    """Decoded rows (before, after) of one table."""
     definition = table_def(database, table)
     return [
         pair
-        for event in row_events(database, start, table)
+        for event in events
+        if event.table_map.table == table
         for pair in TableDecoder(definition, event.table_map).decode(event.type, event.body)
     ]
 
