@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from console import assess, configure, daemon, demo, doctor, schema, status, verify
+from console import assess, configure, daemon, demo, doctor, repair, schema, status, verify
 from console.output import Invocation, Output
 
 app = typer.Typer(
@@ -63,3 +63,4 @@ status.register(app)
 doctor.register(app)
 demo.register(app)
 verify.register(app)
+repair.register(app)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import threading
 from contextlib import closing
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import RenderableType
@@ -14,13 +15,15 @@ from rich.text import Text
 
 from config.load import load_settings
 from config.settings import Settings
-from console.output import Invocation
+from console.output import Invocation, encode
 from console.render import duration
 from daemon.planning import Planned, compile_for, read_plan
+from model.errors import CrossfadeError
 from stores.control import checkpoints, schema_history
 from stores.errors import translated
 from stores.postgres import connect_store
 from validators.findings import Finding, FindingKind, Mode, Outcome, TableVerdict, Verdict
+from validators.journal import remember
 from validators.run import Scope, Verification
 
 STATES = {Outcome.PASS: "VERIFIED", Outcome.FAIL: "MISMATCH", Outcome.INCONCLUSIVE: "INCONCLUSIVE"}
@@ -52,7 +55,7 @@ def verify(
     """Compare source and stores while both are in use. Exit 5 when rows differ, 6 when it could not be decided."""
     invocation: Invocation = context.obj
     settings = load_settings(invocation.config)
-    planned = _planned(settings)
+    planned = planned_by_history(settings)
     scope = Scope(planned.info, planned.tables, planned.plan, tuple(table or ()), store)
     stop = threading.Event()
     run = Verification(settings, scope, mode, stop, deadline_s=deadline, tool_version=_version())
@@ -60,11 +63,27 @@ def verify(
         verdict = run.run()
     finally:
         stop.set()
+    told = document(verdict)
+    run_id = _remembered(invocation, settings, verdict, told)
+    if verdict.outcome is Outcome.FAIL and run_id is not None and verdict.mode is not Mode.COUNTS:
+        told["next_steps"] = [f"crossfade repair --verify {run_id} --dry-run", *next_steps(verdict)]
     if invocation.json:
-        invocation.emit("crossfade.verify/1", document(verdict))
+        invocation.emit("crossfade.verify/1", {"run": run_id, **told})
     else:
-        invocation.say(*_text(verdict))
+        invocation.say(*_text(verdict, run_id, told["next_steps"]))
     return verdict.exit_code
+
+
+def _remembered(invocation: Invocation, settings: Settings, verdict: Verdict, told: dict[str, Any]) -> int | None:
+    """Number of the run in the control store; None when it cannot be written there."""
+    tables = [{name: value for name, value in table.items() if name != "findings"} for table in told["tables"]]
+    try:
+        return remember(
+            settings.control_dsn, verdict, json.loads(json.dumps({**told, "tables": tables}, default=encode))
+        )
+    except CrossfadeError as error:
+        invocation.note(f"the run could not be stored: {error}")
+        return None
 
 
 def _version() -> str:
@@ -73,7 +92,7 @@ def _version() -> str:
     return program_version()
 
 
-def _planned(settings: Settings) -> Planned:
+def planned_by_history(settings: Settings) -> Planned:
     """The plan by the definitions that hold at the stores' checkpoints; today's catalogue before there are any."""
     planned = read_plan(settings)
     for name, store in settings.stores.items():
@@ -97,7 +116,7 @@ def _planned(settings: Settings) -> Planned:
     return planned
 
 
-def document(verdict: Verdict) -> dict[str, object]:
+def document(verdict: Verdict) -> dict[str, Any]:
     """The JSON form."""
     return {
         "migration": verdict.migration,
@@ -114,8 +133,8 @@ def document(verdict: Verdict) -> dict[str, object]:
     }
 
 
-def _table_document(table: TableVerdict) -> dict[str, object]:
-    fields = {field.name: getattr(table, field.name) for field in dataclasses.fields(table)}
+def _table_document(table: TableVerdict) -> dict[str, Any]:
+    fields: dict[str, Any] = {field.name: getattr(table, field.name) for field in dataclasses.fields(table)}
     fields["duration_s"] = round(table.duration_s, 3)
     fields["window"] = dataclasses.asdict(table.window) if table.window else None
     for name in ("excluded", "not_pushed"):
@@ -137,7 +156,7 @@ def next_steps(verdict: Verdict) -> list[str]:
     return list(dict.fromkeys(table.next_step for table in verdict.tables if table.next_step))
 
 
-def _text(verdict: Verdict) -> list[RenderableType | str]:
+def _text(verdict: Verdict, run_id: int | None, steps: list[str]) -> list[RenderableType | str]:
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("TABLE", "STORE", "MODE", "SOURCE ROWS", "STORE ROWS", "LEAVES", "DIFFS", "TIME", "STATE"):
         grid.add_column(
@@ -154,8 +173,8 @@ def _text(verdict: Verdict) -> list[RenderableType | str]:
     lines: list[RenderableType | str] = [grid]
     for table in verdict.tables:
         lines += _details(table)
-    lines.append(_summary(verdict))
-    lines += [f"next: {step}" for step in next_steps(verdict)]
+    lines.append(_summary(verdict, run_id))
+    lines += [f"next: {step}" for step in steps]
     return lines
 
 
@@ -211,7 +230,7 @@ def _value(text: str | None) -> str:
     return repr(shown) if not shown.isprintable() or " " in shown or not shown or shown == "NULL" else shown
 
 
-def _summary(verdict: Verdict) -> Text:
+def _summary(verdict: Verdict, run_id: int | None) -> Text:
     rows = sum(table.source_rows or 0 for table in verdict.tables)
     differing = sum(table.differences for table in verdict.tables)
     failed = sum(table.outcome is Outcome.FAIL for table in verdict.tables)
@@ -223,4 +242,6 @@ def _summary(verdict: Verdict) -> Text:
         parts.append(f"{open_} undecided")
     if verdict.skipped:
         parts.append(f"{len(verdict.skipped)} skipped")
+    if run_id is not None:
+        parts.append(f"run {run_id}")
     return Text.assemble((verdict.outcome.upper(), COLOURS[verdict.outcome]), "  ", " · ".join(parts))

@@ -109,6 +109,26 @@ class Alignment:
             return None
         return found, self._proofs.reading(self._source, found.position)
 
+    def hold(self) -> None:
+        """Keep the store at its checkpoint until the open transaction ends; the applier waits. Raises Busy."""
+        with translated("store"):
+            self._store.execute("SET LOCAL lock_timeout = '3s'")
+            self._store.execute(
+                "SELECT 1 FROM crossfade.checkpoint WHERE stream = %s FOR NO KEY UPDATE", (self._stream,)
+            )
+
+    def wait_relay(self, high: Position, found: Checkpoint, patience_s: float) -> str:
+        """Wait until the relay has everything up to P. Returns why not, "" when it does, or the store itself does."""
+        end = time.monotonic() + patience_s
+        while not self._covers(found, high):
+            tail = self._relay.tail
+            if tail is not None and tail.position.coordinate >= high.coordinate:
+                return ""
+            if time.monotonic() > end or self._stop.is_set():
+                return f"the relay does not reach {high.coordinate}, where the source was read"
+            self._stop.wait(POLL_S)
+        return ""
+
     def high(self) -> Position:
         """P: the end of the binlog now."""
         with translated("source"), self._source.cursor() as cursor:

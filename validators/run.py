@@ -10,33 +10,19 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
 
 from config.settings import Settings
 from model.errors import CrossfadeError, Refused, UsageError
 from model.tables import TableDef, TableId
-from stores.control import daemons, schema_history, table_states
-from stores.control.schema_history import SchemaHistory, SchemaVersion
-from stores.control.table_states import Phase, TableState
-from stores.errors import translated
+from stores.control.table_states import Phase
 from stores.mysql import ServerInfo
-from stores.postgres import PostgresConnection, connect_store
-from sync.cascades import CascadeGraph, build_graph
-from sync.mysql.snapshot import connect_reader
 from transforms.plan import MigrationPlan, TablePlan
-from validators.alignment import Alignment, Proofs
 from validators.canonical.record import VERSION, RecordForm
 from validators.findings import Mode, Outcome, TableVerdict, Verdict
-from validators.source_side import SourceSide
-from validators.table_check import TableCheck, blank, source_computes_hashes
-from validators.target_side import TargetSide
-from validators.touched import TouchedRows
-
-ALIVE_S: Final = 15.0
-"""A daemon whose last heartbeat is not older is taken to be running."""
+from validators.table_access import StoreFacts, TableAccess
+from validators.table_check import blank
 
 Progress = Callable[[TableVerdict], None]
 
@@ -80,14 +66,6 @@ def names_of(plan: TablePlan) -> set[str]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class _Store:
-    name: str
-    history: SchemaHistory
-    states: Mapping[str, TableState]
-    graph: CascadeGraph
-
-
 class Verification:
     """One run."""
 
@@ -110,14 +88,13 @@ class Verification:
         self._deadline_s = settings.verify.settle_s if deadline_s is None else deadline_s
         self._progress = progress
         self._tool_version = tool_version
-        self._moving = _Heartbeat(settings)
-        self._proofs = Proofs(scope.info, stop)
+        self._access = TableAccess(settings, scope.info, scope.tables, scope.plan, stop)
 
     def run(self) -> Verdict:
         """Judge every chosen table. Raises UsageError, Unreachable, AccessDenied."""
         plans = self._scope.chosen()
         begun, started = time.monotonic(), datetime.now(UTC)
-        stores = {name: self._store(name) for name in sorted({plan.target.store for plan in plans})}
+        stores = {name: self._access.store(name) for name in sorted({plan.target.store for plan in plans})}
         workers = min(self._settings.verify.workers, len(plans)) or 1
         largest_first = sorted(plans, key=lambda plan: -plan.source.rows_estimate)
         with ThreadPoolExecutor(workers, "verify") as executor:
@@ -134,18 +111,7 @@ class Verification:
             self._tool_version,
         )
 
-    def _store(self, name: str) -> _Store:
-        stream = self._settings.name
-        dsn = self._settings.stores[name].dsn
-        with closing(connect_store(dsn, application="crossfade verify")) as connection, translated(f"store {name}"):
-            ours = connection.execute("SELECT to_regclass('crossfade.table_state') IS NOT NULL").fetchone()
-            known = bool(ours and ours[0])
-            history = schema_history.load(connection, stream) if known else SchemaHistory()
-            states = table_states.load(connection, stream) if known else {}
-        plans = self._scope.plan.of_store(name)
-        return _Store(name, history, states, build_graph(self._scope.tables, plans))
-
-    def _judged(self, plan: TablePlan, store: _Store) -> TableVerdict:
+    def _judged(self, plan: TablePlan, store: StoreFacts) -> TableVerdict:
         form = RecordForm.of(plan)
         try:
             verdict = self._judge(plan, store, form)
@@ -157,7 +123,7 @@ class Verification:
             self._progress(verdict)
         return verdict
 
-    def _judge(self, plan: TablePlan, store: _Store, form: RecordForm) -> TableVerdict:
+    def _judge(self, plan: TablePlan, store: StoreFacts, form: RecordForm) -> TableVerdict:
         state = store.states.get(plan.id)
         if state is not None and state.phase is not Phase.STREAMING:
             reason = f": {state.reason}" if state.reason else ""
@@ -166,68 +132,8 @@ class Verification:
                 why=f"the table is {state.phase}, not streaming yet{reason}",
                 next_step="crossfade status --tables",
             )
-        settings = self._settings
-        with ExitStack() as stack:
-            reader = stack.enter_context(closing(connect_reader(settings.source, self._scope.info)))
-            control = stack.enter_context(closing(connect_reader(settings.source, self._scope.info)))
-            dsn = settings.stores[store.name].dsn
-            target = stack.enter_context(closing(connect_store(dsn, application="crossfade verify")))
-            pushed = self._mode is not Mode.ROWS and form.pushable and source_computes_hashes(control)
-            tables = dict(self._scope.tables)
-            changes = TouchedRows(
-                settings.relay.directory,
-                tables,
-                _complete(store.history, tables),
-                store.graph,
-                mariadb=self._scope.info.mariadb,
-            )
-            stack.enter_context(closing(changes))
-            alignment = Alignment(
-                self._scope.info,
-                settings.name,
-                control,
-                target,
-                changes.relay,
-                self._proofs,
-                self._moving,
-                self._stop,
-                self._deadline_s,
-            )
-            check = TableCheck(
-                plan,
-                form,
-                SourceSide(reader, self._scope.info, plan, form, pushed=pushed),
-                TargetSide(target, plan, form),
-                alignment,
-                changes,
-                settings.verify.leaf_rows,
-            )
+        with self._access.opened(plan, form, store, self._deadline_s, push=self._mode is not Mode.ROWS) as check:
             mode = self._mode
             if mode in (Mode.AUTO, Mode.CHECKSUM):
-                mode = Mode.CHECKSUM if pushed else Mode.ROWS
+                mode = Mode.CHECKSUM if check.source.pushed else Mode.ROWS
             return check.run(mode)
-
-
-def _complete(history: SchemaHistory, tables: Mapping[TableId, TableDef]) -> SchemaHistory:
-    """The history, with today's definitions for tables that it does not know."""
-    known = history.tables()
-    return history.extended(
-        SchemaVersion(table, 0, definition) for table, definition in tables.items() if table not in known
-    )
-
-
-class _Heartbeat:
-    """Whether a daemon of the migration is alive, by its row in the control store."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
-    def __call__(self) -> bool:
-        with closing(connect_store(self._settings.control_dsn, application="crossfade verify")) as connection:
-            return self._alive(connection)
-
-    def _alive(self, connection: PostgresConnection) -> bool:
-        with translated("control store"):
-            row = connection.execute("SELECT to_regclass('crossfade.daemon') IS NOT NULL").fetchone()
-            found = daemons.read(connection, self._settings.name) if row and row[0] else None
-        return found is not None and found.silent_s < ALIVE_S

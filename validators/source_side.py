@@ -107,6 +107,28 @@ class SourceSide:
 
     def rows(self, condition: str, *, locking: bool = False) -> Iterator[CanonicalRow]:
         """Canonical target rows of the source rows that meet `condition` and the plan's filter."""
+        for row in self._source_rows(condition, locking):
+            yield self.canonical(row)
+
+    def lookup(self, keys: Sequence[CanonicalRow], *, locking: bool) -> dict[CanonicalRow, list[CanonicalRow]]:
+        """Rows with these canonical keys; the whole table is read when a key has no form in the source's SQL."""
+        return {key: [self.canonical(row) for row in rows] for key, rows in self.find(keys, locking=locking).items()}
+
+    def find(self, keys: Sequence[CanonicalRow], *, locking: bool) -> dict[CanonicalRow, list[Row]]:
+        """Source rows whose target rows have these canonical keys, columns that the plan does not read ABSENT."""
+        try:
+            condition = source_condition(self.plan, self.form, keys)
+        except NotPushable:
+            condition = EVERYTHING
+        wanted = set(keys)
+        found: dict[CanonicalRow, list[Row]] = {}
+        for row in self._source_rows(f"({condition})", locking):
+            key = self.canonical_key(row)
+            if key in wanted:
+                found.setdefault(key, []).append(row)
+        return found
+
+    def _source_rows(self, condition: str, locking: bool) -> Iterator[Row]:
         query = f"SELECT {self._all.columns} FROM {self._from} WHERE {condition}"
         if locking:
             run(self.connection, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
@@ -118,21 +140,7 @@ class SourceSide:
         for raw in raws:
             row = self._all.row(raw)
             if self.plan.accepts(row):
-                yield self.canonical(row)
-
-    def lookup(self, keys: Sequence[CanonicalRow], *, locking: bool) -> dict[CanonicalRow, list[CanonicalRow]]:
-        """Rows with these canonical keys; the whole table is read when a key has no form in the source's SQL."""
-        try:
-            condition = source_condition(self.plan, self.form, keys)
-        except NotPushable:
-            condition = EVERYTHING
-        wanted = set(keys)
-        found: dict[CanonicalRow, list[CanonicalRow]] = {}
-        for row in self.rows(f"({condition})", locking=locking):
-            key = self.form.key_of(row)
-            if key in wanted:
-                found.setdefault(key, []).append(row)
-        return found
+                yield row
 
     def canonical(self, row: Row) -> CanonicalRow:
         """The canonical target row of a source row; a refused value says so in its place."""

@@ -17,7 +17,6 @@ from daemon.planning import Planned, read_plan
 from model.rows import Row
 from stores.control import checkpoints
 from stores.control.migrations import prepare_store
-from stores.mysql import connect_source
 from stores.postgres import connect_store
 from sync.mysql.snapshot import ChunkReader, connect_reader
 from sync.postgres.copy import encode
@@ -70,10 +69,13 @@ class Loaded:
         plan = self.plan(table)
         name = sql.Identifier(plan.target.schema, plan.target.name)
         columns = sql.SQL(", ").join(sql.Identifier(column.target.name) for column in plan.columns)
-        with closing(connect_store(SecretStr(self.store_db.dsn))) as connection:
-            with connection.cursor().copy(sql.SQL("COPY {} ({}) FROM STDIN").format(name, columns)) as copy:
-                for row in self.rows(table):
-                    copy.write(encode(row))
+        statement = sql.SQL("COPY {} ({}) FROM STDIN").format(name, columns)
+        with (
+            closing(connect_store(SecretStr(self.store_db.dsn))) as connection,
+            connection.cursor().copy(statement) as copy,
+        ):
+            for row in self.rows(table):
+                copy.write(encode(row))
 
     def mark(self) -> None:
         """Write the checkpoint: the store holds everything up to now."""
@@ -110,5 +112,4 @@ def loaded(
     for plan in planned.plan.plans:
         found.load(plan.source.id.name)
     found.mark()
-    with closing(connect_source(settings.source)):
-        yield found
+    yield found

@@ -1,0 +1,126 @@
+"""`repair`: mend the rows that a verification found to differ, one transaction at a known position at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import getpass
+import threading
+from contextlib import closing
+from typing import Annotated
+
+import typer
+
+from config.load import load_settings
+from console.output import Invocation
+from console.verify import planned_by_history
+from model.errors import ExitCode, UsageError
+from stores.control import verify_runs
+from stores.control.migrations import prepare_control
+from stores.control.verify_runs import StoredFinding
+from stores.errors import translated
+from stores.postgres import PostgresConnection, connect_store
+from validators.repair import Action, Repair, Repaired
+from validators.run import names_of
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to the root."""
+    app.command("repair")(repair)
+
+
+def repair(
+    context: typer.Context,
+    verify: Annotated[
+        int | None, typer.Option("--verify", metavar="RUN", help="Only what this run found; default: all that is open.")
+    ] = None,
+    table: Annotated[list[str] | None, typer.Option("--table", "-t", metavar="TABLE", help="Only this table.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the statements, change nothing.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Mend at most this many rows.")] = 1_000,
+    deadline: Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="Per table.")] = None,
+) -> int:
+    """Read differing rows from the source anew and write them. Exit 0 when all are mended and proven, else 6."""
+    invocation: Invocation = context.obj
+    settings = load_settings(invocation.config)
+    planned = planned_by_history(settings)
+    with closing(connect_store(settings.control_dsn, application="crossfade repair")) as connection:
+        prepare_control(connection)
+        with translated("control store"):
+            if verify is not None and verify_runs.run_of(connection, settings.name, verify) is None:
+                last = verify_runs.run_of(connection, settings.name)
+                hint = f"The last one is {last.id}." if last else "Run: crossfade verify"
+                raise UsageError(f"there is no verification run {verify}", hint=hint)
+            findings = verify_runs.findings_of(connection, settings.name, verify)
+        if table:
+            wanted = {name.lower() for name in table}
+            plans = {plan.id for plan in planned.plan.plans if wanted & names_of(plan)}
+            findings = tuple(finding for finding in findings if finding.plan_id in plans)
+        journal = _Journal(connection, settings.name)
+        run = Repair(
+            settings,
+            planned.info,
+            planned.tables,
+            planned.plan,
+            threading.Event(),
+            deadline_s=settings.verify.settle_s if deadline is None else deadline,
+            dry_run=dry_run,
+            journal=journal.note,
+        )
+        done = run.run(findings[:limit])
+        for item in done:
+            if item.proven:
+                verify_runs.set_state(connection, item.finding.id, "confirmed")
+    _show(invocation, done, len(findings) - len(done), dry_run)
+    unmended = any(item.action is Action.LEFT or not (item.proven or dry_run) for item in done)
+    return ExitCode.INCOMPLETE if unmended or len(done) < len(findings) else ExitCode.CLEAN
+
+
+class _Journal:
+    """Notes repairs in the control store, as they are committed."""
+
+    def __init__(self, connection: PostgresConnection, name: str) -> None:
+        self._connection = connection
+        self._name = name
+        self._actor = getpass.getuser()
+
+    def note(self, item: Repaired) -> None:
+        if item.action is Action.LEFT:
+            return
+        finding: StoredFinding = item.finding
+        with self._connection.transaction():
+            if item.action is not Action.NONE:
+                verify_runs.log_repair(
+                    self._connection, self._name, finding, str(item.action), item.before, item.after, item.seq,
+                    self._actor,
+                )  # fmt: skip
+            verify_runs.set_state(self._connection, finding.id, "repaired")
+
+
+def _show(invocation: Invocation, done: list[Repaired], beyond: int, dry_run: bool) -> None:
+    if invocation.json:
+        shown = [field.name for field in dataclasses.fields(Repaired) if field.name != "finding"]
+        rows = [
+            {
+                **{name: getattr(item, name) for name in shown},
+                "plan": item.finding.plan_id,
+                "key": item.finding.key,
+                "kind": item.finding.kind,
+            }
+            for item in done
+        ]
+        invocation.emit("crossfade.repair/1", {"dry_run": dry_run, "rows": rows, "beyond_limit": beyond})
+        return
+    for item in done:
+        key = " ".join(f"{name}={value}" for name, value in item.finding.key.items())
+        place = item.finding.plan_id.partition(">")[2]
+        if item.action is Action.LEFT:
+            invocation.say(f"left     {place} {key}: {item.why}")
+        elif dry_run:
+            invocation.say(f"{item.statement};" if item.statement else f"-- right already: {place} {key}")
+        else:
+            invocation.say(f"{item.action:<8} {place} {key}" + ("" if item.proven else f"  NOT PROVEN {item.why}"))
+    if not done:
+        invocation.say("nothing to repair")
+    if beyond > 0:
+        invocation.say(f"{beyond:,} more rows are beyond --limit")
+    if done:
+        invocation.say("next: crossfade repair" if dry_run else "next: crossfade verify")
