@@ -69,21 +69,22 @@ def test_a_later_version_adds_columns_and_tables(
     store_connection: PostgresConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoints.create(store_connection, "s", HERE)
+    now = tables.VERSION
     later = MetaData(schema=tables.SCHEMA)
     Table(
         "checkpoint",
         later,
         Column("stream", Text, primary_key=True),
-        Column("extra", BigInteger, nullable=False, server_default=text("7"), info={"since": 2}),
+        Column("extra", BigInteger, nullable=False, server_default=text("7"), info={"since": now + 1}),
     )
-    Table("brand_new", later, Column("id", BigInteger, primary_key=True), info={"since": 2})
-    monkeypatch.setattr(tables, "VERSION", 2)
+    Table("brand_new", later, Column("id", BigInteger, primary_key=True), info={"since": now + 1})
+    monkeypatch.setattr(tables, "VERSION", now + 1)
     monkeypatch.setattr(tables, "STORE", later)
     migrations.prepare_store(store_connection)
     migrations.prepare_store(store_connection)
     assert store_connection.execute("SELECT extra FROM crossfade.checkpoint").fetchall() == [(7,)]
     assert store_connection.execute("SELECT * FROM crossfade.brand_new").fetchall() == []
-    monkeypatch.setattr(tables, "VERSION", 1)
+    monkeypatch.setattr(tables, "VERSION", now)
     with pytest.raises(Refused, match="newer crossfade"):
         migrations.prepare_store(store_connection)
 
