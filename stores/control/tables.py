@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB, TIMESTAMP
 
 SCHEMA = "crossfade"
-VERSION = 2
+VERSION = 3
 
 STORE = MetaData(schema=SCHEMA)
 """Tables of every store."""
@@ -232,4 +232,41 @@ REPAIR_LOG = Table(
     _time("at"),
     Index("repair_log_by_name", "name", "id"),
     info={"since": 2},
+)
+
+DOMAIN_STATE = Table(
+    "domain_state",
+    CONTROL,
+    _text("name", None),
+    _text("domain", None),
+    _text("phase", None),
+    _number("epoch"),
+    # Who serves writes as far as applications are told: source or stores.
+    _text("side", "source"),
+    # Store → position (as a number) from which the reverse stream sends changes back.
+    Column("boundary", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    Column("result", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    _text("problem"),
+    _time("since"),
+    PrimaryKeyConstraint("name", "domain"),
+    info={"since": 3},
+)
+
+CUTOVER_JOURNAL = Table(
+    "cutover_journal",
+    CONTROL,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    _text("name", None),
+    _text("domain", None),
+    _number("epoch", None),
+    _text("step", None),
+    _text("kind", None),
+    # Text, not jsonb: the digest is over the exact text.
+    _text("facts", "{}"),
+    _text("actor"),
+    _number("fence"),
+    _number("at_us", None),
+    _text("digest", None),
+    Index("cutover_journal_by_epoch", "name", "domain", "epoch", "id"),
+    info={"since": 3},
 )
