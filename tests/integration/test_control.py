@@ -102,7 +102,7 @@ def test_the_checkpoint_moves_by_compare_and_set(store_connection: PostgresConne
         checkpoints.advance(store_connection, first, 7, HERE, None, rows=0, transactions=1)
     again = checkpoints.advance(store_connection, moved, 7, HERE, None, rows=0, transactions=1)
     assert (again.commit_time, again.applied_rows, again.applied_transactions) == (1700000000.25, 10, 3)
-    assert checkpoints.take_over(store_connection, "s") == 1
+    assert checkpoints.take_over(store_connection, "s") == first.fence + 1
     with pytest.raises(Fenced):
         checkpoints.advance(store_connection, again, 8, HERE, None, rows=0, transactions=1)
 
@@ -112,14 +112,14 @@ def test_a_takeover_waits_for_holders_of_the_old_fence_but_the_applier_does_not(
 ) -> None:
     now = checkpoints.create(store_connection, "s", HERE)
     with connect_store(SecretStr(store_db.dsn)) as other, store_connection.transaction():
-        checkpoints.hold_fence(store_connection, "s", 0)
+        checkpoints.hold_fence(store_connection, "s", now.fence)
         other.execute("SET lock_timeout = '200ms'")
         checkpoints.advance(other, now, 1, HERE, None, rows=1, transactions=1)
         with pytest.raises(errors.LockNotAvailable):
             checkpoints.take_over(other, "s")
-    assert checkpoints.take_over(store_connection, "s") == 1
+    assert checkpoints.take_over(store_connection, "s") == now.fence + 1
     with pytest.raises(Fenced), store_connection.transaction():
-        checkpoints.hold_fence(store_connection, "s", 0)
+        checkpoints.hold_fence(store_connection, "s", now.fence)
 
 
 def test_table_states(store_connection: PostgresConnection) -> None:
