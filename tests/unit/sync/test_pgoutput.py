@@ -86,9 +86,10 @@ def test_each_message_and_each_way_to_cut_it(data: bytes, message: object) -> No
         decode(data + b"\0")
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"S\0\0", b"Xyz", b"I\0\0\0\1K\0\0", b"D\0\0\0\1N\0\0", b"I\0\0\0\1N\0\1b\0\0\0\0"]
-)
+STRANGE = (b"", b"S\0\0", b"Xyz", b"I\0\0\0\1K\0\0", b"D\0\0\0\1N\0\0", b"I\0\0\0\1N\0\1b\0\0\0\0")
+
+
+@pytest.mark.parametrize("data", STRANGE)
 def test_what_is_not_known_stops(data: bytes) -> None:
     """Streamed transactions, prepared ones, binary values: none of them was asked for."""
     with pytest.raises(MalformedMessage):
