@@ -77,13 +77,13 @@ class Loaded:
             for row in self.rows(table):
                 copy.write(encode(row))
 
-    def mark(self) -> None:
-        """Write the checkpoint: the store holds everything up to now."""
+    def mark(self, seq: int = 7) -> None:
+        """Write the checkpoint: the store holds everything up to now, which is transaction `seq`."""
         position = position_now(self.settings.source)
         with closing(connect_store(SecretStr(self.store_db.dsn))) as connection:
             prepare_store(connection)
             connection.execute("DELETE FROM crossfade.checkpoint")
-            checkpoints.create(connection, self.settings.name, position, 7)
+            checkpoints.create(connection, self.settings.name, position, seq)
 
 
 def settings_for(source_db: SourceDatabase, store_db: StoreDatabase, folder: Path, **rules: Any) -> Settings:
