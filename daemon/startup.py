@@ -6,6 +6,7 @@ Everything that can be refused is refused here, before the source or a store is 
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -188,7 +189,7 @@ def _begin(
             if checkpoint is None:
                 # A store that joins later begins where the slowest of the others is.
                 start, seq = (lowest.position, lowest.seq) if lowest else (position, 0)
-                checkpoint = checkpoints.create(connection, stream, start, seq)
+                checkpoint = checkpoints.create(connection, stream, start, seq, fence=int(time.time()))
             history = schema_history.load(connection, stream)
             new = [
                 SchemaVersion(table.id, checkpoint.seq + 1, table)

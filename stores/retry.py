@@ -32,7 +32,7 @@ def retrying(settings: RetrySettings, stop: threading.Event, what: str) -> tenac
 
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception(is_transient),
-        wait=tenacity.wait_exponential_jitter(initial=settings.first_wait_s, max=settings.max_wait_s),
+        wait=tenacity.wait_exponential_jitter(multiplier=settings.first_wait_s, max=settings.max_wait_s),
         stop=tenacity.stop_any(
             tenacity.stop_after_attempt(settings.attempts),
             tenacity.stop_after_delay(settings.max_elapsed_s),

@@ -45,12 +45,25 @@ def read(connection: PostgresConnection, stream: str) -> Checkpoint | None:
     return Checkpoint(name, seq, position, fence, commit_time, rows, transactions)
 
 
-def create(connection: PostgresConnection, stream: str, position: Position, seq: int = 0) -> Checkpoint:
-    """Write the first checkpoint of a stream unless there is one; gives the one that is there now."""
+def create(
+    connection: PostgresConnection, stream: str, position: Position, seq: int = 0, fence: int = 0
+) -> Checkpoint:
+    """Write the first checkpoint of a stream unless there is one; gives the one that is there now.
+
+    `fence` must be above that of any earlier, erased stream of this name.
+    """
     connection.execute(
-        "INSERT INTO crossfade.checkpoint (stream, seq, flavour, binlog_file, binlog_offset, gtids) "
-        "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (stream) DO NOTHING",
-        (stream, seq, str(position.flavour), position.coordinate.file, position.coordinate.offset, position.gtids),
+        "INSERT INTO crossfade.checkpoint (stream, seq, flavour, binlog_file, binlog_offset, gtids, fence) "
+        "VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (stream) DO NOTHING",
+        (
+            stream,
+            seq,
+            str(position.flavour),
+            position.coordinate.file,
+            position.coordinate.offset,
+            position.gtids,
+            fence,
+        ),
     )
     found = read(connection, stream)
     if found is None:

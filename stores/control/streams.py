@@ -9,7 +9,7 @@ from stores.postgres import PostgresConnection
 
 
 def forget(connection: PostgresConnection, stream: str) -> None:
-    """Delete every row of `stream` from our tables in this store; the fence stays behind through the daemon row."""
+    """Delete every row of `stream` from our tables in this store; a later stream begins with a higher fence."""
     for table in STORE.sorted_tables:
         if "stream" in table.columns:
             query = sql.SQL("DELETE FROM {} WHERE stream = %s").format(sql.Identifier(SCHEMA, table.name))
