@@ -27,14 +27,14 @@ from daemon.status import (
 )
 from daemon.worker import Worker
 from model.errors import ApplyError, CrossfadeError, UsageError
-from model.position import Flavour, Position
+from model.position import Position
 from stores.control.table_states import Phase
 from stores.mysql import ServerInfo, binlog_end, connect_source, probe
 from stores.postgres import connect_store
-from sync.applier import StoreApplier, StorePlan
+from sync.applier import StoreApplier
+from sync.applier_ports import StorePlan
 from sync.applier_state import Mode
 from sync.backfill import Backfill
-from sync.cascades import CascadeGraph, build_graph
 from sync.changes import ChangeReader
 from sync.copy_board import StoreCopy
 from sync.mysql.decode import TableDecoder
@@ -44,8 +44,6 @@ from sync.table_phase import TablePhases, needed_from
 from transforms.plan import TablePlan
 
 PURGE_EVERY_S = 5.0
-CASCADES_LOGGED_SINCE = (9, 6, 0)
-"""From here on MySQL writes the rows that foreign keys change into the binlog (WL#11249)."""
 
 
 class Parts:
@@ -104,12 +102,10 @@ class Parts:
             if (definition := store.history.at(table, store.checkpoint.seq + 1)) is not None
         }
         info = self._start.info
-        logged = info.flavour is Flavour.MYSQL and info.version >= CASCADES_LOGGED_SINCE
-        graph = CascadeGraph() if logged else build_graph(tables, store.plans)
-        sources = {plan.source.id for plan in store.plans} | graph.parents
+        sources = {plan.source.id for plan in store.plans} | store.graph.parents
         watched = {table: tables[table] for table in sources if table in tables}
         return StoreApplier(
-            StorePlan(store.name, settings.name, store.plans, graph),
+            StorePlan(store.name, settings.name, store.plans, store.graph),
             self._relay_reader(),
             lambda: connect_store(
                 settings.stores[store.name].dsn, application=f"crossfade apply {settings.name}", autocommit=True

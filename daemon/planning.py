@@ -10,7 +10,8 @@ from config.settings import Settings
 from model.errors import Refused
 from model.position import Position
 from model.tables import TableDef, TableId
-from stores.mysql import ServerInfo, binlog_end, connect_source, probe
+from stores.mysql import ServerInfo, binlog_end, connect_source, probe, variables
+from sync.cascades import cascades_are_logged
 from sync.mysql.catalog import read_catalog
 from transforms.compile import compile_plan
 from transforms.plan import MigrationPlan
@@ -23,6 +24,8 @@ class Planned:
     info: ServerInfo
     tables: Mapping[TableId, TableDef]
     plan: MigrationPlan
+    cascades_logged: bool
+    """Whether the source's binlog holds what foreign keys do to children."""
 
 
 def compile_for(settings: Settings, tables: Mapping[TableId, TableDef], info: ServerInfo) -> MigrationPlan:
@@ -48,6 +51,7 @@ def read_plan(settings: Settings) -> Planned:
                 f"the source is {info.flavour.value} {info.version_text}, not {settings.source.engine.value}",
                 hint=f"Set source.engine to {info.flavour.value}.",
             )
+        native = variables(connection, "innodb_native_foreign_keys").get("innodb_native_foreign_keys")
         tables = read_catalog(connection, info, settings.source.databases)
     plan = compile_for(settings, tables, info)
     if not plan.plans:
@@ -55,4 +59,4 @@ def read_plan(settings: Settings) -> Planned:
             f"no table to migrate in {', '.join(settings.source.databases)}",
             hint="Check source.databases and the skip rules in the configuration.",
         )
-    return Planned(info, tables, plan)
+    return Planned(info, tables, plan, cascades_are_logged(info, native))

@@ -5,6 +5,7 @@ Everything that can be refused is refused here, before the source or a store is 
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import time
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ from stores.errors import translated
 from stores.mysql import ServerInfo
 from stores.postgres import PostgresConnection, connect_store
 from sync.assess import assess
+from sync.cascades import CascadeGraph, build_graph
 from sync.postgres.drift import require_fit
 from sync.postgres.schema_reset import reset_tables
 from sync.postgres.store_catalog import read_store
@@ -43,6 +45,7 @@ class StoreStart:
     checkpoint: Checkpoint
     history: SchemaHistory
     plans: tuple[TablePlan, ...]
+    graph: CascadeGraph
     states: Mapping[str, TableState]
 
 
@@ -92,9 +95,11 @@ def prepare(settings: Settings, *, assess_first: bool) -> Start:
         if began:
             planned = _from_history(settings, planned, next(iter(began.values())))
         _require_tables(planned.plan, connections)
+        graphs = {name: _graph(planned, name) for name in connections}
         lowest = min((state[0] for state in began.values()), key=lambda checkpoint: checkpoint.seq, default=None)
         stores = tuple(
-            _begin(settings, name, connection, planned, position, lowest) for name, connection in connections.items()
+            _begin(settings, name, connection, planned, graphs[name], position, lowest)
+            for name, connection in connections.items()
         )
     return Start(planned.info, planned.plan, planned.tables, stores, first=not began)
 
@@ -157,7 +162,7 @@ def _from_history(settings: Settings, planned: Planned, state: tuple[Checkpoint,
         definition = history.at(table, checkpoint.seq + 1)
         if definition is not None:
             tables[table] = definition
-    return Planned(planned.info, tables, compile_for(settings, tables, planned.info))
+    return dataclasses.replace(planned, tables=tables, plan=compile_for(settings, tables, planned.info))
 
 
 def _require_tables(plan: MigrationPlan, connections: Mapping[str, PostgresConnection]) -> None:
@@ -172,11 +177,17 @@ def _require_tables(plan: MigrationPlan, connections: Mapping[str, PostgresConne
             raise SchemaDrift(f"the store has no table {missing[0]}{more}", hint="Create them: crossfade schema apply")
 
 
+def _graph(planned: Planned, store: str) -> CascadeGraph:
+    """The cascades to repeat in a store. Raises Refused for one that could not be followed exactly."""
+    return CascadeGraph() if planned.cascades_logged else build_graph(planned.tables, planned.plan.of_store(store))
+
+
 def _begin(
     settings: Settings,
     name: str,
     connection: PostgresConnection,
     planned: Planned,
+    graph: CascadeGraph,
     position: Position,
     lowest: Checkpoint | None,
 ) -> StoreStart:
@@ -202,4 +213,4 @@ def _begin(
         again = checkpoints.read(connection, stream)
         if again is None or again.fence != fence:
             raise ConfigError(f"store {name} lost its checkpoint while starting", hint="Start again: crossfade start")
-        return StoreStart(name, again, schema_history.load(connection, stream), plans, states)
+        return StoreStart(name, again, schema_history.load(connection, stream), plans, graph, states)
