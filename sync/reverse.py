@@ -50,7 +50,8 @@ GROUP_ROWS: Final = 5000
 GROUP_AGE_S: Final = 0.1
 """Under backlog several transactions of the store go into one of the source, at most of this size and age."""
 HELD_ROWS: Final = 20_000
-"""A transaction of the store is kept in memory up to this many rows, then it is sent while it is read."""
+HELD_BYTES: Final = 32 << 20
+"""A transaction of the store is kept in memory up to this size, then it is sent while it is read."""
 
 
 class ReverseStream:
@@ -235,6 +236,7 @@ class _Session:
         self._foreign: str | None = None
         """Table of a change that is not ours."""
         self._held: list[SourceChange] = []
+        self._held_bytes = 0
         self._sent = False
         """The open transaction of the store is being sent while it is read."""
         self._after_lsn = start
@@ -254,6 +256,7 @@ class _Session:
                 self._finish_group()
                 if self._began is None:
                     stream._waiting_since = None
+                    stream._singly = False
                 self._show_mode()
             elif isinstance(found, Keepalive):
                 if self._began is None and not self._group:
@@ -286,7 +289,7 @@ class _Session:
         self._skipping = message.commit_lsn < max(self._after_lsn, self._stream._start)
         self._ours = self._echo = self._sent = False
         self._foreign = None
-        self._held = []
+        self._held, self._held_bytes = [], 0
         if self._stream._waiting_since is None:
             self._stream._waiting_since = message.commit_time
 
@@ -336,7 +339,8 @@ class _Session:
             self._write(change)
             return
         self._held.append(change)
-        if len(self._held) >= HELD_ROWS:
+        self._held_bytes += _size(change)
+        if len(self._held) >= HELD_ROWS or self._held_bytes >= HELD_BYTES:
             self._finish_group()
             self._sent = True
             for held in self._held:
@@ -413,3 +417,8 @@ class _Session:
         mode = ReverseMode.ARMED if self._stream._armed else ReverseMode.STREAMING
         if self._stream._state.mode is not mode:
             self._stream._set(mode=mode, error=None, hint=None)
+
+
+def _size(change: SourceChange) -> int:
+    rows = (*(change.old or ()), *(change.new or ()))
+    return sum(len(field) for field in rows if isinstance(field, bytes))

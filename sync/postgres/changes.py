@@ -29,6 +29,8 @@ from sync.postgres.pgoutput import EPOCH_2000, Lsn, Message, decode, lsn_text
 
 STATUS_INTERVAL_S: Final = 1.0
 """How often the server hears of us while nothing else is said; far below its wal_sender_timeout (60 s)."""
+BUSY_INTERVAL_S: Final = 5.0
+"""The same while messages come without a pause."""
 SILENCE_S: Final = 30.0
 """No byte for so long, though every confirmation asks for an answer: the connection is dead."""
 _WAIT_S: Final = 0.25
@@ -132,6 +134,8 @@ class SlotReader:
                 else:
                     idle = False
                     self._heard = time.monotonic()
+                    if self._heard - self._said >= BUSY_INTERVAL_S:
+                        self._tell()
                     found = self._parsed(bytes(view))
                     if found is None:
                         continue

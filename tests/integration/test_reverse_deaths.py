@@ -1,0 +1,123 @@
+"""The process of a reverse stream dies by SIGKILL, at exact points and at any moment; the next one goes on."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import threading
+from contextlib import closing
+from multiprocessing.process import BaseProcess
+
+import pytest
+
+from config.settings import Settings
+from stores.mysql import connect_source, probe
+from sync.mysql.catalog import read_catalog
+from sync.mysql.reverse_apply import ReverseWriter
+from sync.postgres.changes import SlotReader
+from sync.reverse import ReverseStream
+from tests.integration.test_reverse import ITEMS, random_changes
+from tests.support.reversing import DOMAIN, Reversing, reversing
+from tests.support.servers import SourceDatabase, StoreDatabase
+from tests.support.streaming import wait_until
+from transforms.compile import compile_plan
+from transforms.reverse import reverse_plans
+
+POINTS = ("before the commit", "after the commit", "in the middle of the statements")
+
+
+def stream_until_killed(settings: Settings, database: str, r0: int, epoch: int, point: str | None) -> None:
+    """A process that does nothing but stream, and kills itself at `point`."""
+    with closing(connect_source(settings.source)) as connection:
+        info = probe(connection)
+        tables = read_catalog(connection, info, settings.source.databases)
+    plans = compile_plan(settings, tables, info.flavour).plans
+    if point is not None:
+        _arm(point)
+    stream = ReverseStream(settings, DOMAIN, "main", reverse_plans(plans), epoch=epoch, start_lsn=r0, database=database)
+    stream.run(threading.Event())
+
+
+def _arm(point: str) -> None:
+    """Die when the point is passed for the third time with rows."""
+    left = [3]
+
+    def passed() -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    commit, confirm, flush = ReverseWriter.commit, SlotReader.confirm, ReverseWriter.flush
+
+    def dying_commit(self: ReverseWriter, lsn: int, commit_time: float | None, transactions: int) -> object:
+        if self.rows:
+            flush(self)
+            passed()
+        return commit(self, lsn, commit_time, transactions)
+
+    def dying_confirm(self: SlotReader, lsn: int) -> None:
+        passed()
+        confirm(self, lsn)
+
+    def dying_flush(self: ReverseWriter) -> None:
+        flush(self)
+        passed()
+
+    if point == "before the commit":
+        ReverseWriter.commit = dying_commit  # type: ignore[method-assign,assignment]
+    elif point == "after the commit":
+        SlotReader.confirm = dying_confirm  # type: ignore[method-assign]
+    else:
+        ReverseWriter.flush = dying_flush  # type: ignore[method-assign]
+
+
+def spawn(bed: Reversing, epoch: int, point: str | None = None) -> BaseProcess:
+    """Start such a process."""
+    process = multiprocessing.get_context("spawn").Process(
+        target=stream_until_killed, args=(bed.settings, bed.database, bed.r0, epoch, point), daemon=True
+    )
+    process.start()
+    return process
+
+
+def test_kill_at_every_point(source_db: SourceDatabase, store_db: StoreDatabase) -> None:
+    with reversing(source_db, store_db, *ITEMS) as bed:
+        dice = random.Random(8)
+        for epoch, point in enumerate(POINTS, 1):
+            process = spawn(bed, epoch, point)
+            tick = threading.Event()
+            while process.is_alive():
+                random_changes(bed, dice, 3)
+                tick.wait(0.05)
+            assert process.exitcode == -signal.SIGKILL, point
+        stream = bed.start(epoch=9)
+        bed.drain(stream)
+        bed.assert_equal()
+        assert stream.state.conflicts == 0
+
+
+@pytest.mark.slow
+def test_kill_at_any_moment(source_db: SourceDatabase, store_db: StoreDatabase) -> None:
+    with reversing(source_db, store_db, *ITEMS) as bed:
+        dice = random.Random(9)
+        for epoch in range(1, 7):
+            process = spawn(bed, epoch)
+            wait_until(lambda epoch=epoch: _epoch(bed) == epoch)  # type: ignore[misc]
+            writer = threading.Thread(target=random_changes, args=(bed, random.Random(epoch), 200))
+            writer.start()
+            threading.Event().wait(dice.random())
+            process.kill()
+            process.join()
+            writer.join()
+        stream = bed.start(epoch=9)
+        bed.drain(stream)
+        bed.assert_equal()
+
+
+def _epoch(bed: Reversing) -> int:
+    try:
+        return bed.progress().epoch
+    except AssertionError:
+        return 0
