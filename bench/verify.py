@@ -1,0 +1,196 @@
+"""Verifying one table: identical, 1 % of the rows differing, one row differing, and through the plan in Python.
+
+The ceiling is one statement per server that hashes the whole table, both at once, as any method has to. reladiff is
+measured where it is installed, on the same MariaDB (it cannot run on MySQL 9.6 and later).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from bench.orders import load_orders
+from bench.result import Result
+from config.settings import Defaults, RelaySettings, Settings, SourceSettings, StoreSettings
+from daemon.planning import Planned, read_plan
+from model.position import Flavour
+from servers import RunningServer, start_server
+from stores.control import checkpoints
+from stores.control.migrations import prepare_store
+from stores.mysql import binlog_end, connect_source
+from stores.postgres import connect_store
+from sync.mysql.snapshot import ChunkReader, connect_reader, raw_rows
+from sync.postgres.copy import encode
+from sync.postgres.schema_apply import apply_schema
+from transforms.ddl import Phase
+from validators.canonical.record import RecordForm
+from validators.findings import Mode, Verdict
+from validators.leaves import postgres_name
+from validators.run import Scope, Verification
+
+ROWS = 200_000
+ROUNDS = 3
+_RELADIFF = """
+import sys, reladiff
+one = reladiff.connect_to_table(sys.argv[1], "orders", "id", extra_columns=tuple(sys.argv[3].split(",")))
+two = reladiff.connect_to_table(sys.argv[2], "orders", "id", extra_columns=tuple(sys.argv[3].split(",")))
+print(len(list(reladiff.diff_tables(one, two))))
+"""
+_PEER_COLUMNS = "customer_id,status,currency,total,items,is_gift,note,placed_at,updated_at"
+"""All columns but the JSON document, which reladiff does not compare across databases."""
+
+
+def run(rows: int | None) -> Iterator[Result]:
+    """Time each case; `rows` in the table."""
+    count = rows or ROWS
+    with ExitStack() as stack:
+        source = stack.enter_context(start_server("mariadb-10.11"))
+        store = stack.enter_context(start_server("postgres-15"))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crossfade-bench-")))
+        settings = _settings(source, store, folder)
+        planned = _load(settings, source, count)
+        ceiling = _best(lambda: _ceiling(settings, planned))
+        reader, python = {"s": ceiling}, {"s": 0.0}
+        yield _case("identical", count, settings, planned, Mode.CHECKSUM, 0, reader, _peer(source, store))
+        with closing(connect_store(settings.stores["main"].dsn)) as connection:
+            connection.execute(b"UPDATE orders SET items = items + 1 WHERE id = (SELECT max(id) / 2 FROM orders)")
+            yield _case("one row differs", count, settings, planned, Mode.CHECKSUM, 1, reader, None)
+            connection.execute(b"UPDATE orders SET items = items - 1 WHERE id = (SELECT max(id) / 2 FROM orders)")
+            python["s"] = _best(lambda: _plain_merge(settings, planned))
+            yield _case(
+                "identical, through the plan", count, settings, planned, Mode.ROWS, 0, python, None, "plain read"
+            )
+            connection.execute(b"UPDATE orders SET items = items + 1 WHERE id % 100 = 7")
+            row = connection.execute(b"SELECT count(*) FROM orders WHERE id % 100 = 7").fetchone()
+            changed = int(row[0]) if row else 0
+        yield _case("1 % differ", count, settings, planned, Mode.CHECKSUM, changed, reader, _peer(source, store))
+
+
+def _settings(source: RunningServer, store: RunningServer, folder: Path) -> Settings:
+    return Settings(
+        name="bench",
+        source=SourceSettings(
+            engine=Flavour.MARIADB,
+            host=source.host,
+            port=source.port,
+            user=source.user,
+            password=SecretStr(source.password),
+            databases=("bench",),
+        ),
+        stores={"main": StoreSettings(dsn=SecretStr(store.dsn("postgres")))},
+        relay=RelaySettings(directory=folder / "relay"),
+        defaults=Defaults(store="main"),
+    )
+
+
+def _load(settings: Settings, source: RunningServer, count: int) -> Planned:
+    with closing(connect_source(settings.source)) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE DATABASE bench")
+        connection.select_db("bench")
+        load_orders(connection, count)
+        cursor.execute("ANALYZE TABLE orders")
+        planned = read_plan(settings)
+        end = binlog_end(connection, planned.info)
+    (plan,) = planned.plan.plans
+    with closing(connect_store(settings.stores["main"].dsn)) as store:
+        apply_schema(store, [plan.target], Phase.BEFORE_COPY)
+        with (
+            closing(connect_reader(settings.source, planned.info)) as reader,
+            store.cursor().copy(f"COPY {postgres_name(plan)} FROM STDIN".encode()) as copy,
+        ):
+            for row in ChunkReader(reader, planned.info, plan.source, None).everything():
+                copy.write(encode(plan.project(row)))
+        store.execute(b"VACUUM ANALYZE orders")
+        prepare_store(store)
+        checkpoints.create(store, settings.name, end)
+    return planned
+
+
+def _verify(settings: Settings, planned: Planned, mode: Mode) -> Verdict:
+    scope = Scope(planned.info, planned.tables, planned.plan)
+    return Verification(settings, scope, mode, threading.Event()).run()
+
+
+def _ceiling(settings: Settings, planned: Planned) -> None:
+    (plan,) = planned.plan.plans
+    form = RecordForm.of(plan)
+    with (
+        closing(connect_reader(settings.source, planned.info)) as source,
+        closing(connect_store(settings.stores["main"].dsn)) as store,
+        ThreadPoolExecutor(1) as executor,
+    ):
+        there = executor.submit(
+            lambda: list(raw_rows(source, f"SELECT COUNT(*), SUM({form.mysql_hash()}) FROM bench.orders"))
+        )
+        here = store.execute(f"SELECT count(*), sum({form.postgres_hash()}) FROM orders".encode()).fetchone()
+        ((count, total),) = there.result()
+    assert here is not None and (int(count or 0), int(total or 0)) == (int(here[0]), int(here[1]))
+
+
+def _plain_merge(settings: Settings, planned: Planned) -> None:
+    """Read the source's rows as the copy does and do nothing with them: the floor of any comparison on our side."""
+    (plan,) = planned.plan.plans
+    with closing(connect_reader(settings.source, planned.info)) as reader:
+        for row in ChunkReader(reader, planned.info, plan.source, None).everything():
+            plan.project(row)
+
+
+def _best(work: Callable[[], object]) -> float:
+    return min(_timed(work) for _ in range(ROUNDS))
+
+
+def _timed(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def _case(
+    name: str,
+    count: int,
+    settings: Settings,
+    planned: Planned,
+    mode: Mode,
+    differing: int,
+    ceiling: dict[str, float],
+    peer: Callable[[], int] | None,
+    against: str = "ceiling",
+) -> Result:
+    verdicts: list[Verdict] = []
+    seconds = _best(lambda: verdicts.append(_verify(settings, planned, mode)))
+    correct = all(verdict.tables[0].differences == differing for verdict in verdicts)
+    peers: dict[str, dict[str, float]] = {against: {"ms": ceiling["s"] * 1000, "rows_per_s": count / ceiling["s"]}}
+    ratios = {against: ceiling["s"] / seconds}
+    if peer is not None:
+        taken = _best(peer)
+        peers["reladiff"] = {"ms": taken * 1000, "rows_per_s": count / taken}
+        ratios["reladiff"] = taken / seconds
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    ours = {"ms": seconds * 1000, "rows_per_s": count / seconds, "peak_mib": memory}
+    return Result("verify", name, count, ours, peers, ratios, correct)
+
+
+def _peer(source: RunningServer, store: RunningServer) -> Callable[[], int] | None:
+    """reladiff in a process of its own, its start included; None when it is not installed."""
+    if importlib.util.find_spec("reladiff") is None:
+        return None
+    addresses = [source.dsn("bench").replace("mariadb://", "mysql://"), store.dsn("postgres")]
+
+    def compare() -> int:
+        done = subprocess.run(
+            [sys.executable, "-c", _RELADIFF, *addresses, _PEER_COLUMNS], capture_output=True, text=True, check=True
+        )
+        return int(done.stdout.split()[-1])
+
+    return compare
