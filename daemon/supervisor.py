@@ -23,7 +23,7 @@ from daemon.orders import Orders
 from daemon.parts import Parts
 from daemon.startup import erase, prepare
 from daemon.until import Until
-from model.errors import CrossfadeError, Fenced
+from model.errors import CrossfadeError, Fenced, LockHeld
 from stores.control import daemons, events
 from stores.control.migrations import prepare_control
 from stores.errors import translated
@@ -44,10 +44,32 @@ class _Control:
     settings: Settings
     lock: PostgresConnection
     fence: int
+    locked: bool = True
 
     def beat(self, document: Mapping[str, Any]) -> None:
+        """Raises Fenced when another daemon has registered, ConnectionLost … when the control store is away."""
+        if self.lock.closed:
+            # The advisory lock went with the connection.
+            self.lock = connect_store(self.settings.control_dsn, application="crossfade daemon")
+            self.locked = False
         with translated("control store"):
             daemons.beat(self.lock, self.settings.name, self.fence, document)
+        if not self.locked:
+            self._lock_again()
+
+    def _lock_again(self) -> None:
+        try:
+            take_daemon_lock(self.lock, self.settings.name)
+        except LockHeld as error:
+            # The beat has just shown that no other daemon registered: it is our old session, whose end the server
+            # has not noticed yet, or a daemon that begins and will fence us.
+            log.warning("control_lock_not_back_yet", error=str(error))
+            return
+        self.locked = True
+        log.info("control_store_back")
+
+    def close(self) -> None:
+        self.lock.close()
 
 
 class Supervisor:
@@ -90,6 +112,7 @@ class Supervisor:
                 fence = daemons.register(lock, settings.name, socket.gethostname(), os.getpid())
                 events.record(lock, settings.name, "daemon_started", "the daemon began", pid=os.getpid())
             control = _Control(settings, lock, fence)
+            stack.callback(control.close)
             parts = stack.enter_context(closing(Parts(settings, start, self._stop)))
             parts.start()
             orders = Orders(settings, parts, self._stop)
@@ -128,11 +151,8 @@ class Supervisor:
         except Fenced:
             raise
         except CrossfadeError as error:
-            if control.lock.closed:
-                # The advisory lock went with the connection: take both again, or end.
-                log.warning("control_store_lost", error=str(error))
-                control.lock = connect_store(self._settings.control_dsn, application="crossfade daemon")
-                take_daemon_lock(control.lock, self._settings.name)
+            # The stores' appliers have their own connections and fences: they go on, and so does the next beat.
+            log.warning("control_store_lost", error=str(error))
 
     def _farewell(self, parts: Parts, control: _Control) -> None:
         try:
