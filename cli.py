@@ -8,6 +8,8 @@ import traceback
 import typer
 from typer.exceptions import TyperException
 
+from config.logging import configure_logging
+from config.settings import LogSettings
 from console.app import app
 from console.output import Invocation
 from model.errors import CrossfadeError, ExitCode
@@ -21,6 +23,8 @@ def run() -> None:
 def main(arguments: list[str]) -> int:
     """Run one command; returns the exit code. No traceback unless --debug."""
     invocation = Invocation()
+    # Until a command says otherwise: nothing but warnings, and never on stdout, which belongs to the result.
+    configure_logging(LogSettings(format="console", level="warning"))
     try:
         result = app(args=arguments, standalone_mode=False, prog_name="crossfade", obj=invocation)
         return int(result) if isinstance(result, int) else ExitCode.CLEAN
