@@ -80,7 +80,7 @@ class Orders:
 
     def _pause(self, command: Command) -> Mapping[str, Any]:
         names = self._stores(command)
-        self._parts.pause(names, str(command.args.get("reason") or "") or f"paused by {command.actor}")
+        self._parts.pause(names, str(command.args.get("reason") or "") or f"by {command.actor}")
         return {"paused": names}
 
     def _resume(self, command: Command) -> Mapping[str, Any]:

@@ -290,7 +290,9 @@ class Parts:
             elif state.mode is Mode.RETRYING:
                 found.append(Reason("STORE_RETRYING", f"store {name}", state.error or "", state.hint or ""))
             if name in self._pauses:
-                found.append(Reason("PAUSED", f"store {name}", self._pauses[name], "crossfade resume"))
+                found.append(
+                    Reason("PAUSED", f"store {name}", f"paused: {self._pauses[name]}", f"crossfade resume {name}")
+                )
             for plan_id, table in applier.phases.all().items():
                 if table.phase is Phase.HELD:
                     found.append(Reason("TABLE_HELD", plan_id, table.reason or "held", "crossfade status --tables"))

@@ -74,7 +74,9 @@ def statements(tables: Iterable[TargetTable]) -> tuple[DdlStatement, ...]:
     for schema in dict.fromkeys(table.schema for table in tables):
         made.append(
             DdlStatement(
-                Phase.BEFORE_COPY, DdlObject(ObjectKind.SCHEMA, schema, schema), f"CREATE SCHEMA {quoted(schema)}"
+                Phase.BEFORE_COPY,
+                DdlObject(ObjectKind.SCHEMA, schema, schema),
+                f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}",
             )
         )
     for table in tables:

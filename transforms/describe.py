@@ -21,6 +21,8 @@ def describe(plan: TablePlan) -> str:
     lines += _columns(plan)
     lines.append("")
     lines += _entry("key", f"({', '.join(target.key)})" if target.key else "none: rows are found by all their values")
+    if left_out := _left_out(plan):
+        lines += _entry("left out", ", ".join(left_out))
     if plan.where is not None:
         lines += _entry("where", plan.where.text)
     for index in target.indexes:
@@ -54,6 +56,17 @@ def _columns(plan: TablePlan) -> list[str]:
         lines.append(f"{head}  {first}")
         lines += [" " * (sum(widths) + 6) + more for more in rest]
     return lines
+
+
+def _left_out(plan: TablePlan) -> list[str]:
+    """Source columns that have no column of their own in the store; generated ones may be generated there."""
+    taken = {column.source for column in plan.columns if column.source is not None}
+    generates = any(column.generated is not None for column in plan.target.columns)
+    return [
+        column.name
+        for place, column in enumerate(plan.source.columns)
+        if place not in taken and not (column.generated and generates)
+    ]
 
 
 def _origin(plan: TablePlan, column: ColumnPlan | None) -> str:

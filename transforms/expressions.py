@@ -409,6 +409,8 @@ class _Builder:
 
 def _outside(node: exp.Expression) -> ConfigError:
     name = node.name if isinstance(node, exp.Anonymous) else type(node).__name__.upper()
+    if isinstance(node, exp.Func) and not isinstance(node, exp.Anonymous):
+        name = node.sql_name()
     return ConfigError(f"{node.sql('mysql')}: {name} is not allowed in expressions", hint=f"Allowed: {ALLOWED}.")
 
 

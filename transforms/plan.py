@@ -139,12 +139,11 @@ class TablePlan:
     where: CompiledExpression | None = None
     """A row belongs to the target only when this evaluates to b'1'."""
     notes: tuple[str, ...] = ()
+    """What is lost or dropped, for people: losses of casts, dropped foreign keys, untranslated defaults."""
     _fields: Callable[[Row], Row] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_fields", _projection(self.columns))
-
-    """What is lost or dropped, for people: losses of casts, dropped foreign keys, untranslated defaults."""
 
     @property
     def id(self) -> str:

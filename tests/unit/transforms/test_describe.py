@@ -22,6 +22,7 @@ born    born         text not null
 –       live         boolean not null       always 'true'
 
 key       (customer_id)
+left out  note
 where     status <> 'X'
 unique    customers_email (email)
 check     "customer_id" >= 0
