@@ -112,7 +112,7 @@ def planned_by_history(settings: Settings) -> Planned:
             definition = history.at(table, checkpoint.seq + 1)
             if definition is not None:
                 tables[table] = definition
-        return Planned(planned.info, tables, compile_for(settings, tables, planned.info))
+        return dataclasses.replace(planned, tables=tables, plan=compile_for(settings, tables, planned.info))
     return planned
 
 
