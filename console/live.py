@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from console.output import Invocation
-from console.render import copy_line, status_text
+from console.render import status_text
 
 
 class Observer:
@@ -49,7 +49,7 @@ class LiveObserver(Observer):
         copy = document.get("copy")
         if copy and document["state"] == "COPYING":
             bar = Table.grid(padding=(0, 1))
-            bar.add_row(" ", ProgressBar(total=100, completed=copy["percent"], width=50), copy_line(copy))
+            bar.add_row("", ProgressBar(total=100, completed=copy["percent"], width=50))
             parts.append(bar)
         self._live.update(Group(*parts), refresh=True)
 
