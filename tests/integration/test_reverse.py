@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from sync.mysql.reverse_apply import ReverseWriter
+from sync.postgres import slots
+from sync.postgres.changes import SlotReader
 from sync.reverse_state import ReverseMode
 from tests.support.proxy import Proxy
 from tests.support.reversing import Reversing, reversing
@@ -65,12 +67,15 @@ def test_a_transaction_of_swaps_and_a_truncate(items: Reversing) -> None:
     items.assert_equal()
 
 
-def test_rolled_back_and_earlier_changes_do_not_arrive(items: Reversing) -> None:
-    """`start_lsn` is exact: what was committed before it stays where it is."""
+@pytest.mark.parametrize("server_skips", [True, False])
+def test_rolled_back_and_earlier_changes_do_not_arrive(
+    items: Reversing, server_skips: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`start_lsn` is exact: what was committed before it stays where it is, also if the store sends it."""
+    if not server_skips:
+        monkeypatch.setattr("sync.reverse.SlotReader", lambda dsn, slot, name, start: SlotReader(dsn, slot, name, 0))
     items.store_db.execute("UPDATE items SET name = 'before R0' WHERE id = 1")
     with items.store() as connection:
-        from sync.postgres import slots
-
         r0 = slots.emit_message(connection, "boundary", "again")
     with items.store() as connection:
         connection.execute("BEGIN")
@@ -142,8 +147,6 @@ def test_lost_connections_on_both_sides_lose_and_double_nothing(items: Reversing
 
 def test_death_between_commit_and_confirmation(items: Reversing, monkeypatch: pytest.MonkeyPatch) -> None:
     """The source has committed, the slot does not know: the store sends it again, the progress row says no."""
-    from sync.postgres.changes import SlotReader
-
     first = items.start()
     items.drain(first)
     monkeypatch.setattr(SlotReader, "confirm", lambda self, lsn: None)
@@ -239,8 +242,6 @@ def test_armed_it_answers_and_refuses_foreign_writes(items: Reversing) -> None:
 
 
 def test_armed_it_becomes_the_stream_of_the_cutover(items: Reversing) -> None:
-    from sync.postgres import slots
-
     stream = items.start(armed=True)
     with items.store() as connection:
         r0 = slots.emit_message(connection, "boundary", "7")
