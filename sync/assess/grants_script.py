@@ -28,7 +28,7 @@ def _source(settings: Settings) -> str:
         f"CREATE USER {user} IDENTIFIED BY '{_PASSWORD}';",
         "-- follow the binlog",
         f"GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {user};",
-        "-- copy and verify; LOCK TABLES for tables without a key and for sources without GTIDs",
+        "-- copy and verify: LOCK TABLES is for tables without a key and for sources without GTIDs",
         *(f"GRANT SELECT, LOCK TABLES ON {database}.* TO {user};" for database in databases),
         "-- only before a cutover: the write gate, and the way back",
         *(
@@ -54,9 +54,9 @@ def _store(settings: Settings, name: str) -> str:
             f"GRANT CONNECT, CREATE ON DATABASE {database} TO {role};",
             f"CREATE SCHEMA IF NOT EXISTS {schema};",
             f"GRANT USAGE, CREATE ON SCHEMA {schema} TO {role};",
-            "-- apply changes without firing triggers and foreign keys (PostgreSQL 15; a superuser role before)",
+            "-- apply changes without firing triggers and foreign keys (from PostgreSQL 15 on, before it a superuser)",
             f"GRANT SET ON PARAMETER session_replication_role TO {role};",
-            "-- only for the way back after a cutover; also wal_level = logical",
+            "-- only for the way back after a cutover, with wal_level = logical",
             f"-- ALTER ROLE {role} REPLICATION;",
         ]
     )
