@@ -107,6 +107,9 @@ class Alignment:
         found = self.checkpoint()
         if found is None:
             return None
+        if self._info.mariadb and self._covers(found, self.high()):
+            # Nothing comes after S that could make the snapshot's position trustworthy.
+            return found, Reading.LOCKING
         return found, self._proofs.reading(self._source, found.position)
 
     def hold(self) -> None:

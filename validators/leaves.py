@@ -7,7 +7,7 @@ are built here and nowhere else. No I/O.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +25,7 @@ MOST_LEAVES: Final = 200_000
 MOST_BUCKETS: Final = 1 << 16
 MOST_RANGES: Final = 400
 """Ranges in one statement."""
+FINER: Final = 16
 SPARSE: Final = 4
 """A key column is fine enough when it can tell at least a quarter as many leaves as are wanted."""
 
@@ -74,16 +75,28 @@ class Leaves:
         bucket = f"h & {self.divisor - 1}"
         return f"SELECT {bucket} AS leaf, COUNT(*), SUM(h) FROM ({inner}) AS hashes GROUP BY leaf ORDER BY NULL"
 
-    def postgres_digests(self, plan: TablePlan, row_hash: str) -> str:
+    def postgres_digests(self, plan: TablePlan, row_hash: str, where: str) -> str:
         """Leaf, count, sum of hashes."""
         target = postgres_name(plan)
         if self.target_column is not None:
             leaf = f"div({quoted(self.target_column)}::numeric, {self.divisor})::bigint"
             if base_of(plan.target.column(self.target_column)).base in INTEGERS:
                 leaf = f"({quoted(self.target_column)}::bigint / {self.divisor})"
-            return f"SELECT {leaf} AS leaf, count(*), sum({row_hash}) FROM {target} GROUP BY 1"
-        inner = f"SELECT {row_hash} AS h FROM {target} OFFSET 0"
+            return f"SELECT {leaf} AS leaf, count(*), sum({row_hash}) FROM {target} WHERE {where} GROUP BY 1"
+        inner = f"SELECT {row_hash} AS h FROM {target} WHERE {where} OFFSET 0"
         return f"SELECT (h & {self.divisor - 1})::bigint AS leaf, count(*), sum(h) FROM ({inner}) AS hashes GROUP BY 1"
+
+    def finer(self) -> Leaves:
+        """The same cut with leaves of about a sixteenth of the size."""
+        if self.by_key:
+            return Leaves(self.source_column, self.target_column, max(1, self.divisor // FINER))
+        return Leaves(None, None, min(MOST_BUCKETS * FINER, self.divisor * FINER))
+
+    def around(self, leaves: Sequence[int]) -> tuple[str, str] | None:
+        """Conditions on source and store that hold for the rows of these leaves, and maybe more; None: of all rows."""
+        if not self.by_key or len(merged(self.range_of(leaf) for leaf in leaves)) > MOST_RANGES:
+            return None
+        return self.conditions(leaves, ("", ""))
 
     def conditions(self, leaves: Iterable[int], row_hash: tuple[str, str]) -> tuple[str, str]:
         """Conditions of the rows of some leaves on source and store; `row_hash` is their SQL on both."""

@@ -74,17 +74,17 @@ class SourceSide:
                 if low is not None and high is not None:
                     yield KeyRange(position, int(low), int(high))
 
-    def digests(self, leaves: Leaves) -> dict[int, Digest]:
-        """Digests of all leaves, from one scan."""
+    def digests(self, leaves: Leaves, condition: str = EVERYTHING) -> dict[int, Digest]:
+        """Digests of the leaves of the rows that meet `condition`, from one scan."""
         if self.pushed:
-            query = leaves.mysql_digests(self.plan.source, self._hash, self._where)
+            query = leaves.mysql_digests(self.plan.source, self._hash, f"{self._where} AND {condition}")
             return {
                 int(leaf or 0): (int(count or 0), int(total or 0))
                 for leaf, count, total in raw_rows(self.connection, query)
             }
         found: dict[int, list[int]] = {}
         leaf_position = leaf_index(self.plan, leaves)
-        for row in self.rows(EVERYTHING):
+        for row in self.rows(condition):
             row_hash = self.form.hash(row)
             value = None if leaf_position is None else int(row[leaf_position] or b"0")
             digest = found.setdefault(leaves.of(value, row_hash), [0, 0])
@@ -104,6 +104,18 @@ class SourceSide:
         query = f"SELECT {self._keys.columns}, {self._hash} FROM {self._from} WHERE {self._where} AND {condition}"
         for raw in raw_rows(self.connection, query):
             yield self.canonical_key(self._keys.row(raw)), int(raw[-1] or 0)
+
+    def edge_keys(self, number: int) -> Iterator[CanonicalRow]:
+        """The lowest and the highest keys, `number` of each."""
+        names = [
+            quoted_name(self.plan.source.columns[ordinal].name)
+            for ordinal in _read_by(self.plan, self.plan.key, filtered=False)
+        ]
+        for direction in ("ASC", "DESC"):
+            order = ", ".join(f"{name} {direction}" for name in names)
+            query = f"SELECT {self._keys.columns} FROM {self._from} WHERE {self._where} ORDER BY {order} LIMIT {number}"
+            for raw in raw_rows(self.connection, query):
+                yield self.canonical_key(self._keys.row(raw))
 
     def rows(self, condition: str, *, locking: bool = False) -> Iterator[CanonicalRow]:
         """Canonical target rows of the source rows that meet `condition` and the plan's filter."""

@@ -21,15 +21,20 @@ from validators.control import detects_flips
 from validators.count_check import compare_counts
 from validators.findings import ColumnDifference, Finding, FindingKind, Mode, Outcome, TableVerdict, Window
 from validators.keyless_check import KeylessCheck
-from validators.leaves import cut, differing
+from validators.leaves import FINER, Digests, Leaves, cut, differing
 from validators.localise import candidates
 from validators.row_check import RowCheck, RowResult
+from validators.source_side import EVERYTHING as SOURCE_ROWS
 from validators.source_side import SourceSide
+from validators.target_side import EVERYTHING as STORE_ROWS
 from validators.target_side import TargetSide
 from validators.touched import TouchedRows
 from validators.transform_hash import transform_hash
 
 MOST_FINDINGS: Final = 10_000
+REFINE_ROWS: Final = 20_000
+SAMPLE_ROWS: Final = 1_000
+SAMPLE_TRANSACTIONS: Final = 1_000
 START_HINT: Final = "crossfade start"
 
 
@@ -48,7 +53,12 @@ class TableCheck:
     def run(self, mode: Mode) -> TableVerdict:
         """The verdict. Raises what the servers raise."""
         begun = time.monotonic()
-        verdict = self.counts() if mode is Mode.COUNTS else self.digests(mode)
+        if mode is Mode.COUNTS:
+            verdict = self.counts()
+        elif mode is Mode.SAMPLE and self.form.key:
+            verdict = self.sample()
+        else:
+            verdict = self.digests(mode)
         return dataclasses.replace(verdict, duration_s=time.monotonic() - begun)
 
     def counts(self) -> TableVerdict:
@@ -73,41 +83,37 @@ class TableCheck:
             window=found.window,
         )
 
-    def digests(self, mode: Mode) -> TableVerdict:
-        """Leaf digests of the whole table, then the rows of what differs."""
-        before = self.alignment.checkpoint()
-        size = self.source.size()
-        leaves = cut(self.plan, size, self.source.ranges(), self.leaf_rows)
-        with ThreadPoolExecutor(1, "verify-source") as executor:
-            reading = executor.submit(self.source.digests, leaves)
-            there = self.target.digests(leaves)
-            here = reading.result()
-        high = self.alignment.high()
-        after = self.alignment.checkpoint()
-        window = Window(before.seq, str(high.coordinate), after.seq) if before and after else None
-        unequal = differing(here, there)
-        result = self._rows(leaves, unequal, here, there) if unequal else RowResult(window=window)
-        control = self._control(leaves, there)
-        kinds = [finding.kind for finding in result.findings]
-        outcome = (
-            Outcome.FAIL if kinds else Outcome.INCONCLUSIVE if result.unresolved or control is False else Outcome.PASS
+    def sample(self) -> TableVerdict:
+        """Rows by value at a known position: at random, newest and oldest keys, and recently changed ones."""
+        keys = dict.fromkeys(self.source.edge_keys(SAMPLE_ROWS // 10))
+        keys.update(dict.fromkeys(self.target.random_keys(SAMPLE_ROWS, self.source.size())))
+        found = self.alignment.checkpoint()
+        if found is not None:
+            recent = self.changes.latest(self.plan, self.form, found.seq, SAMPLE_TRANSACTIONS)
+            keys.update(dict.fromkeys(list(recent.keys)[:SAMPLE_ROWS]))
+        check = RowCheck(self.source, self.target, self.form, self.alignment, self.changes, MOST_FINDINGS)
+        result = check.run(list(keys))
+        verdict = self._by_rows(Mode.SAMPLE, result)
+        if verdict.outcome is not Outcome.PASS:
+            return verdict
+        return dataclasses.replace(
+            verdict, why=f"a sample of {len(keys):,} rows; rows that only one side has may be missed"
         )
-        why = result.why
-        if control is False:
-            why = "the negative control was not detected: this comparison proves nothing"
-        elif window is None and outcome is Outcome.PASS:
-            why = "the store has no checkpoint: equal, but at no known position"
-        elif not self.form.key and not why:
-            why = "no key: compared as a multiset"
+
+    def _by_rows(self, mode: Mode, result: RowResult) -> TableVerdict:
+        """The verdict that compared rows and the negative control give."""
+        control = self._control()
+        kinds = [finding.kind for finding in result.findings]
+        undecided = bool(result.unresolved) or control is False
+        outcome = Outcome.FAIL if kinds else Outcome.INCONCLUSIVE if undecided else Outcome.PASS
+        why = (
+            "the negative control was not detected: this comparison proves nothing" if control is False else result.why
+        )
         return dataclasses.replace(
             blank(self.plan, mode, self.form),
             outcome=outcome,
             why=why,
             next_step=_next(result.why, outcome is Outcome.PASS),
-            source_rows=sum(rows for rows, _ in here.values()),
-            target_rows=sum(rows for rows, _ in there.values()),
-            leaves=len(here.keys() | there.keys()),
-            leaves_compared_again=len(unequal),
             rows_compared_again=result.compared,
             rows_by_stream=result.by_stream,
             missing=kinds.count(FindingKind.MISSING),
@@ -115,20 +121,62 @@ class TableCheck:
             different=kinds.count(FindingKind.DIFFERS),
             unresolved=len(result.unresolved),
             findings=tuple(result.findings),
-            window=result.window or window,
+            window=result.window,
             control=control,
         )
 
-    def _rows(self, leaves: Any, unequal: Sequence[int], here: Any, there: Any) -> RowResult:
+    def digests(self, mode: Mode) -> TableVerdict:
+        """Leaf digests of the whole table, then the rows of what differs."""
+        before = self.alignment.checkpoint()
+        size = self.source.size()
+        # Our own hashes cost the same however small the leaves are.
+        leaf_rows = self.leaf_rows if self.source.pushed else max(1, self.leaf_rows // FINER)
+        leaves = cut(self.plan, size, self.source.ranges(), leaf_rows)
+        here, there = self._both(leaves, None)
+        high = self.alignment.high()
+        after = self.alignment.checkpoint()
+        window = Window(before.seq, str(high.coordinate), after.seq) if before and after else None
+        unequal = differing(here, there)
+        result = self._rows(leaves, unequal, here, there) if unequal else RowResult(window=window)
+        verdict = self._by_rows(mode, result)
+        why = verdict.why
+        if not why and window is None and verdict.outcome is Outcome.PASS:
+            why = "the store has no checkpoint: equal, but at no known position"
+        elif not why and not self.form.key:
+            why = "no key: compared as a multiset"
+        return dataclasses.replace(
+            verdict,
+            why=why,
+            source_rows=sum(rows for rows, _ in here.values()),
+            target_rows=sum(rows for rows, _ in there.values()),
+            leaves=len(here.keys() | there.keys()),
+            leaves_compared_again=len(unequal),
+            window=result.window or window,
+        )
+
+    def _both(self, leaves: Leaves, conditions: tuple[str, str] | None) -> tuple[Digests, Digests]:
+        """Digests of source and store, taken at the same time."""
+        on_source, on_target = conditions or (SOURCE_ROWS, STORE_ROWS)
+        with ThreadPoolExecutor(1, "verify-source") as executor:
+            reading = executor.submit(self.source.digests, leaves, on_source)
+            there = self.target.digests(leaves, on_target)
+            return reading.result(), there
+
+    def _rows(self, leaves: Leaves, unequal: Sequence[int], here: Digests, there: Digests) -> RowResult:
         if not self.form.key:
             size = max(sum(rows for rows, _ in here.values()), sum(rows for rows, _ in there.values()))
             keyless = KeylessCheck(self.source, self.target, self.form, self.alignment, self.changes, MOST_FINDINGS)
             return keyless.run(size)
+        if self.source.pushed and sum(here.get(leaf, (0, 0))[0] for leaf in unequal) > REFINE_ROWS:
+            # Many leaves differ in a few rows: a second scan is cheaper than shipping the hashes of all their rows.
+            conditions, leaves = leaves.around(unequal), leaves.finer()
+            here, there = self._both(leaves, conditions)
+            unequal = differing(here, there)
         keys = candidates(self.source, self.target, leaves, unequal, here, there)
         check = RowCheck(self.source, self.target, self.form, self.alignment, self.changes, MOST_FINDINGS)
         return check.run(keys)
 
-    def _control(self, leaves: Any, there: Any) -> bool | None:
+    def _control(self) -> bool | None:
         row = self.target.first()
         if row is None:
             return None

@@ -16,6 +16,7 @@ from validators.keys import target_lookup
 from validators.leaves import Digest, Leaves, postgres_name
 
 FETCH: Final = 5_000
+EVERYTHING: Final = "true"
 _names = count(1)
 
 
@@ -38,9 +39,9 @@ class TargetSide:
             row = self.connection.execute(f"SELECT count(*) FROM {self._from}".encode()).fetchone()
         return int(row[0]) if row else 0
 
-    def digests(self, leaves: Leaves) -> dict[int, Digest]:
-        """Digests of all leaves, from one scan."""
-        query = leaves.postgres_digests(self.plan, self.hash_sql)
+    def digests(self, leaves: Leaves, condition: str = EVERYTHING) -> dict[int, Digest]:
+        """Digests of the leaves of the rows that meet `condition`, from one scan."""
+        query = leaves.postgres_digests(self.plan, self.hash_sql, condition)
         with translated(self._where):
             return {int(leaf): (int(rows), int(total)) for leaf, rows, total in self.connection.execute(query.encode())}
 
@@ -53,6 +54,13 @@ class TargetSide:
         """Canonical rows that meet `condition`."""
         for fields in self._stream(f"SELECT {self._reads} FROM {self._from} WHERE {condition}"):
             yield self._canonical(fields)
+
+    def random_keys(self, number: int, size: int) -> Iterator[CanonicalRow]:
+        """Keys of about `number` rows chosen at random from a table of about `size` rows."""
+        share = min(100.0, max(0.001, 150.0 * number / max(size, 1)))
+        query = f"SELECT {self._keys} FROM {self._from} TABLESAMPLE BERNOULLI ({share}) LIMIT {number}"
+        for key in self._stream(query):
+            yield self._canonical_key(key)
 
     def first(self) -> CanonicalRow | None:
         """Any row, None for an empty table."""
@@ -74,7 +82,7 @@ class TargetSide:
         try:
             query, values = target_lookup(self.plan, self.form, self._reads, keys)
         except NotPushable:
-            yield from self.rows("true")
+            yield from self.rows(EVERYTHING)
             return
         with translated(self._where):
             found = self.connection.execute(query.encode(), values).fetchall()

@@ -69,6 +69,11 @@ class TouchedRows:
             touched.unknown = f"the relay cannot be read: {error}"
         return touched
 
+    def latest(self, plan: TablePlan, form: RecordForm, to_seq: int, transactions: int) -> Touched:
+        """Rows that the last transactions up to `to_seq` changed; less when the relay no longer has them all."""
+        first = max(to_seq - transactions, self.relay.first_seq - 1, 0)
+        return self.between(plan, form, first, to_seq)
+
     def close(self) -> None:
         """Close the relay."""
         self.relay.close()

@@ -233,3 +233,16 @@ def test_counts_disagree(pair: Loaded) -> None:
     verdict = pair.judged("stock", Mode.COUNTS)
     assert (verdict.outcome, verdict.source_rows, verdict.target_rows, verdict.missing) == (Outcome.FAIL, 300, 295, 5)
     assert pair.judged("lines", Mode.COUNTS).outcome is Outcome.PASS
+
+
+def test_a_sample_says_that_it_is_one(pair: Loaded) -> None:
+    clean = pair.verify(mode=Mode.SAMPLE)
+    assert clean.outcome is Outcome.PASS
+    assert {table.mode for table in clean.tables if table.source.endswith(".stock")} == {Mode.SAMPLE}
+    assert all(
+        "a sample of" in table.why for table in clean.tables if not table.source.endswith((".lines", ".nothing"))
+    )
+    pair.store_db.execute("UPDATE stock SET qty = qty + 1", "DELETE FROM days WHERE day = '-infinity'")
+    assert pair.judged("stock", Mode.SAMPLE).different > 100
+    # The lowest key is always in the sample.
+    assert pair.judged("days", Mode.SAMPLE).missing == 1
