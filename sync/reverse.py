@@ -17,7 +17,7 @@ from typing import Final
 import structlog
 
 from config.settings import Settings, SourceSettings
-from model.errors import CrossfadeError, ReverseConflict, RogueWrite, SchemaDrift, TimedOut, ValueRefused
+from model.errors import ApplyError, CrossfadeError, ReverseConflict, RogueWrite, SchemaDrift, TimedOut, ValueRefused
 from model.rows import Op
 from stores.control.tables import SCHEMA
 from stores.mysql import connect_source
@@ -124,13 +124,13 @@ class ReverseStream:
     def wait_for(self, lsn: Lsn, timeout_s: float) -> None:
         """Wait until everything before `lsn` (from `slots.emit_message`) is in the source, as its progress row says.
 
-        Raises TimedOut; CrossfadeError with the stream's error when it has halted.
+        Raises TimedOut; ApplyError with the stream's error when it has halted.
         """
         deadline = time.monotonic() + timeout_s
         with self._moved:
             while self._state.lsn < lsn:
                 if self._state.mode is ReverseMode.HALTED:
-                    raise CrossfadeError(
+                    raise ApplyError(
                         f"the reverse stream has halted: {self._state.error}", hint=self._state.hint, store=self._store
                     )
                 left = deadline - time.monotonic()

@@ -290,3 +290,22 @@ def test_one_source_row_made_of_two_tables(source_db: SourceDatabase, store_db: 
         bed.drain(stream)
         assert bed.source_db.rows("SELECT * FROM `both` ORDER BY id") == [(1, "one", 11), (3, "three", 33)]
         assert stream.state.error is None
+
+
+def test_what_cascades_in_the_store_arrives_as_rows(source_db: SourceDatabase, store_db: StoreDatabase) -> None:
+    """The source's own cascades stay off: the store's rows say everything, children after their parents."""
+    with reversing(
+        source_db,
+        store_db,
+        "CREATE TABLE parents (id INT NOT NULL PRIMARY KEY) ENGINE=InnoDB",
+        """CREATE TABLE children (id INT NOT NULL PRIMARY KEY, parent INT NULL, keeper INT NULL,
+        FOREIGN KEY (parent) REFERENCES parents (id) ON DELETE CASCADE ON UPDATE CASCADE,
+        FOREIGN KEY (keeper) REFERENCES parents (id) ON DELETE SET NULL) ENGINE=InnoDB""",
+        "INSERT INTO parents VALUES (1), (2), (3)",
+        "INSERT INTO children VALUES (10, 1, NULL), (11, 2, 1), (12, 3, NULL)",
+    ) as bed:
+        stream = bed.start()
+        bed.store_db.execute("DELETE FROM parents WHERE id = 1", "UPDATE parents SET id = 30 WHERE id = 3")
+        bed.drain(stream)
+        bed.assert_equal()
+        assert bed.source_db.rows("SELECT * FROM children ORDER BY id") == [(11, 2, None), (12, 30, None)]

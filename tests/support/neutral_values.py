@@ -166,6 +166,7 @@ CASES: tuple[Case, ...] = (
          st.sampled_from([b"{}", b'{"b":1,  "a":2,"a":3}', b"[]"]), flavour="mariadb"),
     Case(ColumnDef("c", "uuid", "uuid"), st.uuids().map(lambda value: str(value).encode()), ("bytea",),
          flavour="mariadb"),
-    Case(ColumnDef("c", "inet6", "inet6"), st.ip_addresses(v=6).filter(lambda value: int(value) >= 1 << 48).map(lambda value: str(value).encode()),
+    Case(ColumnDef("c", "inet6", "inet6"),
+         st.ip_addresses(v=6).filter(lambda value: int(value) >= 1 << 48).map(lambda value: str(value).encode()),
          flavour="mariadb"),
 )  # fmt: skip
