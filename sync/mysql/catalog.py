@@ -24,6 +24,7 @@ from model.tables import CheckDef, ColumnDef, DefaultKind, ForeignKeyDef, IndexD
 from stores.errors import translated
 from stores.mysql import MysqlConnection, ServerInfo
 from sync.mysql import literals
+from sync.mysql.foreign_key_rules import hidden_rules
 
 Record: TypeAlias = tuple[Any, ...]
 ByTable: TypeAlias = dict[TableId, list[Record]]
@@ -143,6 +144,9 @@ def _read_database(
         " FROM information_schema.REFERENTIAL_CONSTRAINTS",
         schema="CONSTRAINT_SCHEMA",
     )
+    for table, parts in keys.items():
+        if hidden := {str(name) for name, *_ in parts} - {str(name) for name, *_ in actions.get(table, [])}:
+            actions[table] += hidden_rules(lambda query: _rows(connection, query), table, hidden)
     triggers = ask(
         "SELECT EVENT_OBJECT_SCHEMA, EVENT_OBJECT_TABLE, TRIGGER_NAME FROM information_schema.TRIGGERS",
         schema="EVENT_OBJECT_SCHEMA",

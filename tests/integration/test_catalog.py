@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -360,6 +361,28 @@ def test_a_database_that_is_not_ours_to_see(source_of: Source) -> None:
         assert "GRANT SELECT" in caught.value.hint
     finally:
         admin.execute("DROP USER 'blind'@'%'")
+
+
+def test_a_user_with_little_more_than_select_sees_the_same(source_of: Source) -> None:
+    """MariaDB hides the rules of foreign keys from such a user; a cascade unseen is rows lost."""
+    database, settings = source_of.database, source_of.settings
+    database.execute(
+        "CREATE USER 'reader'@'%' IDENTIFIED BY 'pw-of-reader'",
+        f"GRANT SELECT, LOCK TABLES ON `{database.database}`.* TO 'reader'@'%'",
+    )
+    try:
+        connection = connect_source(
+            settings.model_copy(update={"user": "reader", "password": type(settings.password)("pw-of-reader")})
+        )
+        with connection:
+            seen = read_catalog(connection, probe(connection), settings.databases)
+        for table, expected in source_of.read().items():
+            assert seen[table].foreign_keys == expected.foreign_keys
+            # Triggers show only to who may make some; estimates move.
+            same = {"triggers": (), "rows_estimate": 0, "bytes_estimate": 0}
+            assert dataclasses.replace(seen[table], **same) == dataclasses.replace(expected, **same)
+    finally:
+        database.execute("DROP USER 'reader'@'%'")
 
 
 def test_generated_hidden_and_computed_columns(modern: Source) -> None:
