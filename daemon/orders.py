@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from config.settings import Settings
+from cutover.service import Cutovers
 from daemon.lifecycle import Stop
 from daemon.parts import Parts
 from model.errors import CrossfadeError, UsageError
@@ -22,15 +23,17 @@ log = structlog.get_logger(__name__)
 class Orders:
     """Knows the verbs; `carry_out` takes at most one command a call."""
 
-    def __init__(self, settings: Settings, parts: Parts, stop: Stop) -> None:
+    def __init__(self, settings: Settings, parts: Parts, cutovers: Cutovers, stop: Stop) -> None:
         self._settings = settings
         self._parts = parts
+        self._cutovers = cutovers
         self._stop = stop
         self._verbs: dict[str, Callable[[Command], Mapping[str, Any]]] = {
             "stop": self._end,
             "pause": self._pause,
             "resume": self._resume,
             "release": self._release,
+            "domain": self._domain,
         }
 
     def carry_out(self, connection: PostgresConnection) -> None:
@@ -90,3 +93,7 @@ class Orders:
 
     def _release(self, command: Command) -> Mapping[str, Any]:
         return {"released": self._parts.release(str(command.args.get("table", "")))}
+
+    def _domain(self, command: Command) -> Mapping[str, Any]:
+        """Cut over, roll back and the like: taken here, answered through the domain's row when it is over."""
+        return self._cutovers.submit(command.id, command.actor, command.args)

@@ -28,7 +28,7 @@ from daemon.status import (
 from daemon.worker import Worker
 from model.errors import ApplyError, CrossfadeError, UsageError
 from model.position import Position
-from stores.control.table_states import Phase
+from stores.control.table_states import Phase, TableState
 from stores.mysql import ServerInfo, binlog_end, connect_source, probe
 from stores.postgres import connect_store
 from sync.applier import StoreApplier
@@ -44,6 +44,7 @@ from sync.table_phase import TablePhases, needed_from
 from transforms.plan import TablePlan
 
 PURGE_EVERY_S = 5.0
+_NOT_YET = TableState("")
 
 
 class Parts:
@@ -57,6 +58,7 @@ class Parts:
         self._state = State.STARTING
         self._pauses: dict[str, str] = {}
         self._next_purge = 0.0
+        self._kept_after: int | None = None
         self._rates: dict[str, Rate] = {}
         lowest = start.lowest
         self._relay = open_relay(settings.relay, settings.name, lowest.seq, stop, first=start.first)
@@ -172,7 +174,33 @@ class Parts:
             applier = self._appliers[store.name]
             seq = max(applier.state.seq, store.checkpoint.seq)
             lows.append(needed_from(seq, applier.phases.all().values()))
-        return min(lows)
+        kept = self._kept_after
+        return min(lows) if kept is None else min(kept, *lows)
+
+    # -- what a cutover asks (cutover.followers.Followers)
+
+    def position_of(self, store: str) -> Position | None:
+        """Position of a store's checkpoint as last committed."""
+        return self._appliers[store].state.position
+
+    def seq_of(self, store: str) -> int:
+        """Sequence number of a store's checkpoint."""
+        started = next(one.checkpoint.seq for one in self._start.stores if one.name == store)
+        return max(self._appliers[store].state.seq, started)
+
+    def fence_of(self, store: str) -> int:
+        """Our fence in a store."""
+        return next(one.checkpoint.fence for one in self._start.stores if one.name == store)
+
+    def streams(self, plan_id: str) -> bool:
+        """Whether a table plan is exact."""
+        return any(
+            applier.phases.all().get(plan_id, _NOT_YET).phase is Phase.STREAMING for applier in self._appliers.values()
+        )
+
+    def keep_after(self, seq: int | None) -> None:
+        """Keep what the relay holds after `seq`, until called with None."""
+        self._kept_after = seq
 
     def failure(self) -> CrossfadeError | None:
         """What makes going on useless: the reader or the copy failed, or every applier has halted."""

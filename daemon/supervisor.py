@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 
 from config.settings import Settings
+from cutover.service import Cutovers
 from daemon.lifecycle import Stop
 from daemon.lock import take_daemon_lock
 from daemon.orders import Orders
@@ -114,20 +115,26 @@ class Supervisor:
             control = _Control(settings, lock, fence)
             stack.callback(control.close)
             parts = stack.enter_context(closing(Parts(settings, start, self._stop)))
+            cutovers = stack.enter_context(
+                closing(Cutovers(settings, start.info, start.plan, start.tables, parts, control.fence))
+            )
             parts.start()
-            orders = Orders(settings, parts, self._stop)
+            cutovers.start()
+            orders = Orders(settings, parts, cutovers, self._stop)
             try:
-                return self._loop(parts, control, orders)
+                return self._loop(parts, cutovers, control, orders)
             finally:
+                # Before the appliers end: what is undone may still have to wait for them.
+                cutovers.close()
                 self._stop.request("the daemon ends")
                 parts.join(JOIN_S)
                 self._farewell(parts, control)
 
-    def _loop(self, parts: Parts, control: _Control, orders: Orders) -> Mapping[str, Any]:
-        document = parts.status().document()
+    def _loop(self, parts: Parts, cutovers: Cutovers, control: _Control, orders: Orders) -> Mapping[str, Any]:
+        document: Mapping[str, Any] = parts.status().document()
         next_beat = 0.0
         while not self._stop.is_set():
-            document = parts.status().document()
+            document = {**parts.status().document(), "reverse": cutovers.document()}
             now = time.monotonic()
             if now >= next_beat:
                 self._beat(control, document)
@@ -143,7 +150,7 @@ class Supervisor:
                 self._stop.request(str(self._until))
                 break
             self._stop.wait(TICK_S)
-        return document
+        return parts.status().document()
 
     def _beat(self, control: _Control, document: Mapping[str, Any]) -> None:
         try:

@@ -4,7 +4,7 @@ Every change of the gate row is a compare-and-set on its epoch; a lost answer is
 row is the truth about who may write: closed without an end is the point of no return.
 
 Our reverse stream writes through the closed gate. It cannot be told by its user alone, for it may share the
-application's; so its sessions show a secret in a user variable, the row holds only the secret's SHA-256, and every
+application's; so its sessions show a secret in a user variable, our table holds only the secret's SHA-256, and every
 daemon sets a new one: a displaced daemon's sessions are refused like everybody else's.
 """
 
@@ -28,12 +28,14 @@ from sync.mysql.gate_ddl import (
     GATE,
     MARKER,
     MESSAGE,
+    PASS,
     PREFIX,
     Event,
     checked_domain,
     drop_trigger_ddl,
     gate_table_ddl,
     marker_table_ddl,
+    pass_table_ddl,
     trigger_ddl,
     trigger_name,
 )
@@ -95,9 +97,10 @@ class SourceGate:
         with translated("source"), self._connection.cursor() as cursor:
             cursor.execute("SET SESSION sql_notes = 0")
             cursor.execute(gate_table_ddl(self._database))
+            cursor.execute(pass_table_ddl(self._database))
             cursor.execute(marker_table_ddl(self._database))
             cursor.execute("SET SESSION sql_notes = 1")
-            cursor.execute(f"INSERT IGNORE INTO {self._gate} (domain, pass_hash) VALUES (%s, '')", (self._domain,))
+            cursor.execute(f"INSERT IGNORE INTO {self._gate} (domain) VALUES (%s)", (self._domain,))
             cursor.execute(
                 f"INSERT IGNORE INTO {quoted_name(self._database, MARKER)} (domain) VALUES (%s)", (self._domain,)
             )
@@ -118,7 +121,9 @@ class SourceGate:
             for table in tables:
                 for event in Event:
                     cursor.execute(drop_trigger_ddl(self._domain, table, event))
-            cursor.execute(f"DELETE FROM {self._gate} WHERE domain = %s", (self._domain,))
+            for name in (GATE, PASS, MARKER):
+                table_name = quoted_name(self._database, name)
+                cursor.execute(f"DELETE FROM {table_name} WHERE domain = %s", (self._domain,))
 
     def missing(self, tables: Iterable[TableId]) -> list[tuple[TableId, Event]]:
         """Triggers that are not there, or do something else than they should."""
@@ -202,7 +207,10 @@ class SourceGate:
         """Make `secret` the only pass through the closed gate."""
         digest = hashlib.sha256(secret.encode()).digest()
         with translated("source"), self._connection.cursor() as cursor:
-            cursor.execute(f"UPDATE {self._gate} SET pass_hash = %s WHERE domain = %s", (digest, self._domain))
+            cursor.execute(
+                f"REPLACE INTO {quoted_name(self._database, PASS)} (domain, pass_hash) VALUES (%s, %s)",
+                (self._domain, digest),
+            )
 
     def close(self, was: int, epoch: int, budget_s: float) -> GateRow:
         """Close for `budget_s` seconds and wait until every writer in flight has ended.

@@ -17,6 +17,7 @@ from model.tables import TableId
 from sync.mysql.literals import quoted_name
 
 GATE: Final = "gate"
+PASS: Final = "gate_pass"
 MARKER: Final = "marker"
 PREFIX: Final = "crossfade_gate"
 """Begins the names of our triggers."""
@@ -47,7 +48,16 @@ def gate_table_ddl(database: str) -> str:
     return (
         f"CREATE TABLE IF NOT EXISTS {quoted_name(database, GATE)} ("
         "domain VARCHAR(63) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY, "
-        "epoch BIGINT NOT NULL DEFAULT 0, closed TINYINT NOT NULL DEFAULT 0, expires_s DECIMAL(20,6) NULL, "
+        "epoch BIGINT NOT NULL DEFAULT 0, closed TINYINT NOT NULL DEFAULT 0, expires_s DECIMAL(20,6) NULL) "
+        "ENGINE=InnoDB"
+    )
+
+
+def pass_table_ddl(database: str) -> str:
+    """The hash of the pass, apart from the gate row: setting it must not wait for an open gate's writers."""
+    return (
+        f"CREATE TABLE IF NOT EXISTS {quoted_name(database, PASS)} ("
+        "domain VARCHAR(63) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY, "
         "pass_hash BINARY(32) NOT NULL) ENGINE=InnoDB"
     )
 
@@ -73,14 +83,16 @@ def trigger_body(domain: str, database: str) -> str:
     A gate has expired only when both clocks say so: UNIX_TIMESTAMP() can be set by the session (SET timestamp),
     SYSDATE() is ambiguous in the hour when the session's time zone is set back; together they err to closed.
     """
+    own = checked_domain(domain)
     return (
         "BEGIN DECLARE shut TINYINT DEFAULT 1; DECLARE until_s DECIMAL(20,6) DEFAULT NULL; "
-        "DECLARE pass BINARY(32) DEFAULT ''; "
-        f"SELECT closed, expires_s, pass_hash INTO shut, until_s, pass FROM {quoted_name(database, GATE)} "
-        f"WHERE domain = '{checked_domain(domain)}' LOCK IN SHARE MODE; "
-        "IF shut = 1 AND (until_s IS NULL OR until_s > LEAST(UNIX_TIMESTAMP(), UNIX_TIMESTAMP(SYSDATE(6)))) "
-        f"AND (pass = '' OR COALESCE(UNHEX(SHA2({PASS_VARIABLE}, 256)), '') <> pass) "
-        f"THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '{MESSAGE}'; END IF; END"
+        "DECLARE pass BINARY(32) DEFAULT NULL; "
+        f"SELECT closed, expires_s INTO shut, until_s FROM {quoted_name(database, GATE)} "
+        f"WHERE domain = '{own}' LOCK IN SHARE MODE; "
+        "IF shut = 1 AND (until_s IS NULL OR until_s > LEAST(UNIX_TIMESTAMP(), UNIX_TIMESTAMP(SYSDATE(6)))) THEN "
+        f"SELECT pass_hash INTO pass FROM {quoted_name(database, PASS)} WHERE domain = '{own}' LOCK IN SHARE MODE; "
+        f"IF pass IS NULL OR COALESCE(UNHEX(SHA2({PASS_VARIABLE}, 256)), '') <> pass "
+        f"THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '{MESSAGE}'; END IF; END IF; END"
     )
 
 

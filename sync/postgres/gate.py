@@ -12,7 +12,7 @@ import hashlib
 import re
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import psycopg
@@ -42,7 +42,10 @@ class StoreGate:
         domain: str,
         tables: Iterable[TargetTable],
         app_roles: Iterable[str] = (),
+        still_ours: Callable[[PostgresConnection], None] | None = None,
     ) -> None:
+        """`still_ours` is called in every transaction that opens or closes, to hold a fence; it raises Fenced."""
+        self._still_ours = still_ours
         self._connection = connection
         self._where = f"store {store}"
         self._domain = domain
@@ -135,6 +138,7 @@ class StoreGate:
     def let_in(self) -> None:
         """Open: the application's roles may write, the triggers let everybody pass. Idempotent."""
         with translated(self._where), self._connection.transaction():
+            self._hold()
             for role in self._roles:
                 to = sql.Identifier(role)
                 for schema in sorted({table.schema for table in self._tables}):
@@ -156,6 +160,7 @@ class StoreGate:
         """
         with translated(self._where):
             with self._connection.transaction():
+                self._hold()
                 self._revoke()
             writers = self._writers()
             deadline = time.monotonic() + timeout_s
@@ -169,6 +174,10 @@ class StoreGate:
                         hint="See who it is in pg_stat_activity, end it, try again.",
                         transaction=min(writers),
                     )
+
+    def _hold(self) -> None:
+        if self._still_ours is not None:
+            self._still_ours(self._connection)
 
     def _revoke(self) -> None:
         for role in self._roles:

@@ -1,0 +1,349 @@
+"""Moves one domain: prepares, cuts over, rolls back, and finishes or undoes what another daemon began.
+
+The control store says where the domain was; the source's gate row says whether a point of no return was passed. Only
+that row decides, so this never disagrees with who may write.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any
+
+import structlog
+
+from cutover import cutover_steps, rollback_steps
+from cutover.checks import BASIC, CUTOVER, ROLLBACK, GateResult, checks_for, measure, refuse
+from cutover.errors import Aborted
+from cutover.final_check import FinalCheck
+from cutover.logbook import Logbook
+from cutover.phases import STABLE, Phase, Side
+from cutover.runner import advance, insist, until_done
+from cutover.site import Site
+from cutover.step import Run
+from model.errors import CrossfadeError, Fenced, Refused
+from model.tables import TableDef, TableId
+from stores.control.domains import DomainState
+from stores.control.journal import Kind
+from sync.postgres import slots
+from transforms.plan import MigrationPlan
+
+log = structlog.get_logger(__name__)
+
+
+class Driver:
+    """One domain. For one thread, but for `cancel`."""
+
+    def __init__(
+        self,
+        site: Site,
+        logbook: Logbook,
+        plan: MigrationPlan,
+        tables: Mapping[TableId, TableDef],
+        secret: str,
+        stop: threading.Event,
+    ) -> None:
+        """`secret` is the pass of this daemon's sessions through the source's gate."""
+        self.site = site
+        self.logbook = logbook
+        self._plan = plan
+        self._tables = tables
+        self._secret = secret
+        self._stop = stop
+        self._run: Run | None = None
+
+    def cancel(self) -> bool:
+        """Ask the run under way to end before its point of no return; False when none is."""
+        run = self._run
+        if run is None:
+            return False
+        run.stop.set()
+        return True
+
+    # -- where it is
+
+    def settle(self) -> DomainState:
+        """Finish or undo what was begun, and have the reverse streams run as the phase asks. Raises CrossfadeError."""
+        state = self.logbook.state
+        phase = Phase(state.phase)
+        if phase not in STABLE:
+            self.logbook.actor = "daemon"
+            self.logbook.note(state.epoch, "recover", Kind.INTENT, {"found": state.phase})
+        if phase in (Phase.CUTTING_OVER, Phase.ABORTING):
+            state = self._settle_cutover(state)
+        elif phase is Phase.SWITCHING:
+            state = self._finish_cutover(state, self._recovered(state))
+        elif phase in (Phase.ROLLING_BACK, Phase.RESTORING):
+            state = self._settle_rollback(state)
+        elif phase is Phase.RETURNING:
+            state = self._finish_rollback(state, self._recovered(state))
+        if state.phase in (Phase.PREPARED, Phase.LIVE) and not self.site.reverse.up:
+            self._run_reverse(state)
+        return state
+
+    def _run_reverse(self, state: DomainState) -> None:
+        self.site.gate().set_pass(self._secret)
+        boundary = dict(state.boundary)
+        armed = state.phase == Phase.PREPARED
+        if armed:
+            for store in self.site.domain.stores:
+                name = slots.stream_name(self.site.settings.name, self.site.domain.name, store)
+                status = slots.slot_status(self.site.store(store), name)
+                if status is not None:
+                    boundary[store] = max(boundary.get(store, 0), status.confirmed)
+        self.site.reverse.start(state.epoch, boundary, armed=armed)
+
+    def _recovered(self, state: DomainState) -> Run:
+        """The run that another daemon began, as the journal has it."""
+        run = Run(state.epoch, state.epoch - 1, threading.Event())
+        run.boundary = {store: int(lsn) for store, lsn in state.boundary.items()}
+        for entry in self.logbook.entries(state.epoch):
+            if entry.step == "boundary" and entry.kind is Kind.OBSERVED:
+                run.boundary = {store: int(entry.values[store]) for store in self.site.domain.stores}
+        return run
+
+    # -- preparing
+
+    def check(self) -> list[GateResult]:
+        """Measure the gates of the next move."""
+        return measure(checks_for(Phase(self.logbook.state.phase)), self.site, self._stop)
+
+    def prepare(self) -> DomainState:
+        """Install both gates, close the stores, make slots, arm the reverse streams. Idempotent; refuses nobody.
+
+        Raises Refused by a gate, or what the servers raise.
+        """
+        state = self.logbook.state
+        if Phase(state.phase) not in (Phase.FOLLOWING, Phase.PREPARED):
+            raise Refused(f"domain {state.domain} is {state.phase}", hint="See: crossfade cutover status")
+        refuse(measure(BASIC, self.site, self._stop), "the cutover")
+        site = self.site
+        gate = site.gate()
+        gate.prepare(site.info, site.domain.table_ids)
+        row = gate.must_read()
+        if row.refuses:
+            raise Refused(
+                "the source is closed for this domain by somebody else", domain=state.domain, epoch=row.epoch,
+                hint="Is another migration cutting over a domain of this name?",
+            )  # fmt: skip
+        gate.set_pass(self._secret)
+        boundary: dict[str, int] = {}
+        for store in site.domain.stores:
+            site.store_gate(store).prepare()
+            name = slots.stream_name(site.settings.name, site.domain.name, store)
+            boundary[store] = slots.prepare(site.store(store), name, site.domain.targets(store), store)
+        if Phase(state.phase) is Phase.FOLLOWING:
+            epoch = max(state.epoch, row.epoch)
+            state = self.logbook.move(state, Phase.PREPARED, epoch=epoch, boundary=boundary)
+        if not site.reverse.up:
+            self._run_reverse(state)
+        return state
+
+    def unprepare(self) -> DomainState:
+        """Take the gates and slots away again; the stores stay closed to the application's roles."""
+        state = self.logbook.state
+        if Phase(state.phase) is not Phase.PREPARED:
+            raise Refused(f"domain {state.domain} is {state.phase}", hint="See: crossfade cutover status")
+        site = self.site
+        site.reverse.stop()
+        site.gate().remove(site.domain.table_ids)
+        for store in site.domain.stores:
+            site.store_gate(store).remove()
+            slots.drop(site.store(store), slots.stream_name(site.settings.name, site.domain.name, store))
+        return self.logbook.move(state, Phase.FOLLOWING, boundary={})
+
+    def rehearse(self) -> dict[str, Any]:
+        """Everything before the fence, against live traffic: prepare, measure, compare. Gives the figures.
+
+        Raises Refused by a gate.
+        """
+        self.prepare()
+        found = measure(CUTOVER, self.site, self._stop)
+        refuse(found, "the cutover")
+        seconds = sum(gate.seconds for gate in found if gate.seconds is not None)
+        return {"gates": found, "predicted_write_stop_s": [round(seconds, 3), round(2 * seconds + 0.5, 3)]}
+
+    # -- the cutover
+
+    def cut_over(self) -> dict[str, Any]:
+        """Run it. Raises Refused (nothing changed), Aborted (undone), Fenced, or CrossfadeError when it is in doubt."""
+        state = self.prepare()
+        refuse(measure(CUTOVER, self.site, self._stop), "the cutover")
+        site = self.site
+        followers = site.followers
+        since = {store: followers.seq_of(store) for store in site.domain.stores}
+        followers.keep_after(min(since.values()))
+        row = site.gate().must_read()
+        run = Run(max(state.epoch, row.epoch) + 1, row.epoch, threading.Event(), since=since)
+        try:
+            with closing(self._final_check()) as run.check:
+                site.warm()
+                state = self.logbook.move(state, Phase.CUTTING_OVER, epoch=run.epoch)
+                self._run = run
+                try:
+                    advance(cutover_steps.BEFORE, site, run, self.logbook)
+                except Fenced:
+                    raise
+                except CrossfadeError as error:
+                    state = self._settle_cutover(state, error, run)
+                    if state.phase != Phase.LIVE:
+                        raise Aborted(
+                            f"the cutover was aborted and undone: {error}", hint=error.hint, domain=state.domain
+                        ) from error
+                    return self._told(state, run)
+                finally:
+                    self._run = None
+            state = self._finish_cutover(state, run)
+        finally:
+            followers.keep_after(None)
+        return self._told(state, run)
+
+    def _final_check(self) -> FinalCheck:
+        site = self.site
+        return FinalCheck(site.settings, site.domain, site.info, self._plan, self._tables)
+
+    def _settle_cutover(
+        self, state: DomainState, error: CrossfadeError | None = None, run: Run | None = None
+    ) -> DomainState:
+        """Before the point of no return undo, after it finish; the gate row says which. Asks until it answers."""
+        chosen = run if run is not None else self._recovered(state)
+        passed: list[bool] = []
+
+        def decide() -> None:
+            passed[:] = [not self.site.gate().abandon(state.epoch, state.epoch + 1)]
+
+        self.site.drop()
+        if not until_done(decide, self.site, self.logbook, self._stop):
+            raise _unsettled(state)
+        if passed[0]:
+            return self._finish_cutover(state, chosen)
+        if Phase(state.phase) is not Phase.ABORTING:
+            state = self.logbook.move(state, Phase.ABORTING)
+        facts: dict[str, Any] = {"because": str(error) if error else "a daemon ended"}
+        for step in reversed(cutover_steps.BEFORE):
+            try:
+                step.undo(self.site, chosen)
+            except Fenced:
+                raise
+            except CrossfadeError as trouble:
+                log.warning("undo_failed", step=step.name, error=str(trouble))
+                facts[f"undo_{step.name}"] = str(trouble)
+        try:
+            facts["still_refused"] = [
+                str(table) for table in self.site.domain.table_ids if self.site.gate().refused(table)
+            ]
+        except CrossfadeError as trouble:
+            facts["still_refused"] = f"not known: {trouble}"
+        self.logbook.note(state.epoch, "abort", Kind.UNDONE, facts)
+        return self.logbook.move(state, Phase.PREPARED, epoch=state.epoch + 1)
+
+    def _finish_cutover(self, state: DomainState, run: Run) -> DomainState:
+        if Phase(state.phase) is not Phase.SWITCHING:
+            state = self.logbook.move(state, Phase.SWITCHING, seen=True, boundary=run.boundary, side=str(Side.STORES))
+        self.site.gate().set_pass(self._secret)
+        if not insist(cutover_steps.AFTER, self.site, run, self.logbook, self._stop):
+            raise _unsettled(state)
+        return self.logbook.move(state, Phase.LIVE)
+
+    # -- the way back
+
+    def roll_back(self) -> dict[str, Any]:
+        """Run it. Raises Refused (nothing changed), Aborted (undone), Fenced, or CrossfadeError when it is in doubt."""
+        state = self.logbook.state
+        if Phase(state.phase) is not Phase.LIVE:
+            raise Refused(f"domain {state.domain} is {state.phase}, not live", hint="See: crossfade cutover status")
+        refuse(measure(ROLLBACK, self.site, self._stop), "the rollback")
+        site = self.site
+        row = site.gate().must_read()
+        run = Run(max(state.epoch, row.epoch) + 1, row.epoch, threading.Event())
+        with closing(self._final_check()) as run.check:
+            site.warm()
+            state = self.logbook.move(state, Phase.ROLLING_BACK, epoch=run.epoch)
+            self._run = run
+            try:
+                advance(rollback_steps.BEFORE, site, run, self.logbook)
+            except Fenced:
+                raise
+            except CrossfadeError as error:
+                state = self._settle_rollback(state, error, run)
+                if state.phase == Phase.LIVE:
+                    raise Aborted(
+                        f"the rollback was aborted and undone: {error}",
+                        hint=error.hint or "See: crossfade rollback status",
+                        domain=state.domain,
+                    ) from error
+                return self._told(state, run)
+            finally:
+                self._run = None
+        state = self._finish_rollback(state, run)
+        return self._told(state, run)
+
+    def _settle_rollback(
+        self, state: DomainState, error: CrossfadeError | None = None, run: Run | None = None
+    ) -> DomainState:
+        chosen = run if run is not None else self._recovered(state)
+        passed: list[bool] = []
+
+        def decide() -> None:
+            gate = self.site.gate()
+            row = gate.must_read()
+            reopened = row.epoch == state.epoch and not row.closed
+            if not reopened and row.epoch <= state.epoch:
+                # Only now can an older daemon's compare-and-set not open the source behind our back.
+                gate.renumber(row.epoch, state.epoch + 1)
+                row = gate.must_read()
+                reopened = row.epoch == state.epoch and not row.closed
+            passed[:] = [reopened]
+
+        self.site.drop()
+        if not until_done(decide, self.site, self.logbook, self._stop):
+            raise _unsettled(state)
+        if passed[0]:
+            return self._finish_rollback(state, chosen)
+        if Phase(state.phase) is not Phase.RESTORING:
+            state = self.logbook.move(state, Phase.RESTORING)
+
+        def undo() -> None:
+            for step in reversed(rollback_steps.BEFORE):
+                step.undo(self.site, chosen)
+
+        if not until_done(undo, self.site, self.logbook, self._stop):
+            raise _unsettled(state)
+        self.logbook.note(state.epoch, "abort", Kind.UNDONE, {"because": str(error) if error else "a daemon ended"})
+        return self.logbook.move(state, Phase.LIVE, epoch=state.epoch + 1)
+
+    def _finish_rollback(self, state: DomainState, run: Run) -> DomainState:
+        if Phase(state.phase) is not Phase.RETURNING:
+            state = self.logbook.move(state, Phase.RETURNING, seen=True, boundary=run.boundary, side=str(Side.SOURCE))
+        if not insist(rollback_steps.AFTER, self.site, run, self.logbook, self._stop):
+            raise _unsettled(state)
+        return self.logbook.move(state, Phase.PREPARED)
+
+    def finalize(self) -> DomainState:
+        """No way back any more: the reverse streams end, their slots go; the source's gate stays closed for ever."""
+        state = self.logbook.state
+        if Phase(state.phase) is not Phase.LIVE:
+            raise Refused(f"domain {state.domain} is {state.phase}, not live", hint="See: crossfade cutover status")
+        site = self.site
+        site.reverse.stop()
+        state = self.logbook.move(state, Phase.COMPLETE)
+        for store in site.domain.stores:
+            slots.drop(site.store(store), slots.stream_name(site.settings.name, site.domain.name, store))
+        return state
+
+    def _told(self, state: DomainState, run: Run) -> dict[str, Any]:
+        stopped = run.write_stop_s
+        return {
+            "phase": state.phase,
+            "epoch": state.epoch,
+            "side": state.side,
+            "write_stop_s": None if stopped is None else round(stopped, 4),
+        }
+
+
+def _unsettled(state: DomainState) -> CrossfadeError:
+    return CrossfadeError(
+        f"the daemon ended while domain {state.domain} was {state.phase}",
+        hint="The next daemon finishes or undoes it: crossfade start",
+    )

@@ -1,0 +1,152 @@
+"""The steps of a rollback, in order: before its point of no return, that point, and after it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any, Final
+
+from cutover.cutover_steps import GateSlipped
+from cutover.hooks import HookEvent, HookFailed
+from cutover.phases import Side
+from cutover.site import Site
+from cutover.step import Run, Step
+from stores.mysql import connect_source
+from sync.mysql.source_ids import burn_ids
+from sync.postgres import slots
+from sync.postgres.sequences import next_id
+
+SHUT_S: Final = 3.0
+DRAIN_S: Final = 15.0
+
+
+class HoldBack(Step):
+    name, title = "hold", "tell the hooks that a write stop begins"
+
+    def do(self, site: Site, run: Run) -> Mapping[str, Any]:
+        return site.hooks.call(HookEvent.HOLD, Side.STORES, run.epoch)
+
+    def undo(self, site: Site, run: Run) -> None:
+        with contextlib.suppress(HookFailed):  # the stores are open; a deaf hook must not keep the domain from LIVE
+            site.hooks.call(HookEvent.RELEASE, Side.STORES, run.epoch)
+
+
+class CloseStores(Step):
+    name, title = "close_stores", "close the stores' gates and wait for writers in flight"
+
+    def do(self, site: Site, run: Run) -> Mapping[str, Any]:
+        began = time.monotonic()
+        run.closed_at = began
+        for store in site.domain.stores:
+            site.store_gate(store).shut(SHUT_S, run.stop)
+        return {"waited_s": round(time.monotonic() - began, 4)}
+
+    def undo(self, site: Site, run: Run) -> None:
+        for store in site.domain.stores:
+            site.store_gate(store).let_in()
+        run.opened_at = time.monotonic()
+
+
+class ProveStoresClosed(Step):
+    name, title = "prove_closed", "a canary write is refused on every table of every store"
+
+    def do(self, site: Site, run: Run) -> Mapping[str, Any]:
+        count = 0
+        for store in site.domain.stores:
+            gate = site.store_gate(store)
+            for table in site.domain.targets(store):
+                if not gate.refused(table):
+                    raise GateSlipped("a canary write was let through the closed gate", table=table)
+                count += 1
+        return {"tables": count}
+
+
+class BoundaryBack(Step):
+    name, title = "boundary", "a message per store marks the last change that goes back"
+
+    def do(self, site: Site, run: Run) -> Mapping[str, Any]:
+        content = f'{{"domain": "{site.domain.name}", "epoch": {run.epoch}}}'
+        run.boundary = {
+            store: slots.emit_message(site.store(store), "rollback", content) for store in site.domain.stores
+        }
+        return dict(run.boundary)
+
+
+class DrainBack(Step):
+    name, title = "drain", "the source's progress rows have passed the boundary"
+
+    def do(self, site: Site, run: Run) -> Mapping[str, Any]:
+        began = time.monotonic()
+        site.reverse.wait_for(run.boundary, DRAIN_S)
+        return {"took_s": round(time.monotonic() - began, 4)}
+
+
+class CountBack(Step):
+    name, title = "final_check", "compare the numbers of rows"
+
+    def do(self, site: Site, run: Run) -> Mapping[str, Any]:
+        assert run.check is not None
+        return run.check.compare(dict.fromkeys(site.domain.stores, (0, 0)))
+
+
+class Counters(Step):
+    name, title = "counters", "put AUTO_INCREMENT ahead of every id that the stores have given out"
+
+    def do(self, site: Site, run: Run) -> Mapping[str, Any]:
+        found: dict[str, Any] = {}
+        with closing(connect_source(site.reverse.source)) as connection:
+            for plan in site.domain.plans:
+                least = next_id(site.store(plan.target.store), plan.target)
+                if least is not None:
+                    found[str(plan.source.id)] = burn_ids(connection, plan.source, least)
+        return found
+
+
+class ReopenSource(Step):
+    name, title = "no_return", "the point of no return: the source takes writes again"
+
+    def do(self, site: Site, run: Run) -> Mapping[str, Any]:
+        if not site.gate().reopen(run.was, run.epoch):
+            raise GateSlipped("the source's gate belongs to another epoch", domain=site.domain.name)
+        run.opened_at = time.monotonic()
+        return {"write_stop_s": round(run.write_stop_s or 0.0, 4)}
+
+
+class FlipBack(Step):
+    name, title = "flip", "tell the hooks to write to the source from now on"
+
+    def do(self, site: Site, run: Run) -> Mapping[str, Any]:
+        return site.hooks.call(HookEvent.FLIP, Side.SOURCE, run.epoch)
+
+
+class Rearm(Step):
+    name, title = "rearm", "the reverse stream stands by again, from the boundary on"
+
+    def do(self, site: Site, run: Run) -> Mapping[str, Any]:
+        site.reverse.start(run.epoch, run.boundary, armed=True)
+        return {}
+
+
+class ConfirmBack(Step):
+    name, title = "confirm", "the source takes writes, the stores refuse them"
+
+    def do(self, site: Site, run: Run) -> Mapping[str, Any]:
+        gate = site.gate()
+        return {
+            "source_closed": [str(table) for table in site.domain.table_ids if gate.refused(table)],
+            "stores_open": [
+                str(table)
+                for store in site.domain.stores
+                for table in site.domain.targets(store)
+                if not site.store_gate(store).refused(table)
+            ],
+        }
+
+
+BEFORE: Final[tuple[Step, ...]] = (
+    HoldBack(), CloseStores(), ProveStoresClosed(), BoundaryBack(), DrainBack(), CountBack(), Counters(),
+    ReopenSource(),
+)  # fmt: skip
+AFTER: Final[tuple[Step, ...]] = (FlipBack(), Rearm(), ConfirmBack())

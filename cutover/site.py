@@ -1,0 +1,89 @@
+"""The servers of one domain as its steps use them: connections that are opened once and dropped after an error.
+
+A step that failed is done again from its beginning with new connections; nothing here remembers what was done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from config.settings import Settings
+from cutover.domain import DomainPlan
+from cutover.followers import Followers
+from cutover.hooks import Hooks
+from cutover.reverse_side import ReverseSide
+from stores.control import checkpoints
+from stores.mysql import MysqlConnection, ServerInfo, connect_source
+from stores.postgres import PostgresConnection, connect_store
+from sync.mysql.gate import SourceGate
+from sync.postgres.gate import StoreGate
+
+READ_TIMEOUT_S = 30.0
+
+
+class Site:
+    """For one thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        domain: DomainPlan,
+        info: ServerInfo,
+        followers: Followers,
+        reverse: ReverseSide,
+        hooks: Hooks,
+    ) -> None:
+        self.settings = settings
+        self.domain = domain
+        self.info = info
+        self.followers = followers
+        self.reverse = reverse
+        self.hooks = hooks
+        self._source: MysqlConnection[Any] | None = None
+        self._stores: dict[str, PostgresConnection] = {}
+
+    def source(self) -> MysqlConnection[Any]:
+        """A connection that is treated like an application: it shows no pass. Raises Unreachable, AccessDenied."""
+        if self._source is None or not self._source.open:
+            self._source = connect_source(self.settings.source, read_timeout_s=READ_TIMEOUT_S)
+        return self._source
+
+    def store(self, name: str) -> PostgresConnection:
+        """A connection to a store. Raises Unreachable, AccessDenied."""
+        known = self._stores.get(name)
+        if known is None or known.closed:
+            known = connect_store(self.settings.stores[name].dsn, application=f"crossfade cutover {self.domain.name}")
+            self._stores[name] = known
+        return known
+
+    def gate(self) -> SourceGate:
+        """The source's gate."""
+        return SourceGate(self.source(), self.domain.name)
+
+    def store_gate(self, name: str) -> StoreGate:
+        """A store's gate; what it changes is bound to our fence in that store."""
+
+        def still_ours(connection: PostgresConnection) -> None:
+            checkpoints.hold_fence(connection, self.settings.name, self.followers.fence_of(name))
+
+        return StoreGate(
+            self.store(name), name, self.domain.name, self.domain.targets(name), self.domain.app_roles, still_ours
+        )
+
+    def warm(self) -> None:
+        """Open every connection now, before time counts."""
+        self.source()
+        for name in self.domain.stores:
+            self.store(name)
+
+    def drop(self) -> None:
+        """Close every connection: after an error none of them is trusted."""
+        if self._source is not None:
+            wire: Any = self._source  # a polite close may hang on a dead link
+            with contextlib.suppress(OSError):
+                wire._force_close()
+            self._source = None
+        for connection in self._stores.values():
+            connection.close()
+        self._stores.clear()
