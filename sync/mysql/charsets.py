@@ -1,41 +1,24 @@
 """The server's own mapping of its character sets to UTF-8, so that the stream gives what a SELECT would.
 
-Python's codecs are used where they agree with the servers; `charset_tables` has the bytes where they do not, and whole
-tables of the character sets that Python does not know. A byte sequence that the server has no character for (it prints
-'?' then) raises ValueRefused; nothing is replaced in silence.
+Tables that a program took from real servers are in `charset_tables.py`; Python's codecs do the large character sets,
+with the servers' differences put in. A byte sequence that the server has no character for (it prints '?' then) raises
+ValueRefused; nothing is replaced in silence.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
 from model.errors import Refused
-from sync.mysql.forms import refuse_bytes
+from sync.mysql.charset_tables import LOWER, OVERRIDES, UPPER
+from sync.mysql.forms import is_utf8, refuse_bytes
 
+Decode = Callable[[bytes], bytes]
 UTF8: Final = frozenset({"ascii", "utf8", "utf8mb3", "utf8mb4"})
 """Character sets whose bytes are UTF-8 already."""
-SINGLE_BYTE: Final = {
-    "latin1": "cp1252",
-    "latin2": "iso8859-2",
-    "latin5": "iso8859-9",
-    "latin7": "iso8859-13",
-    "cp1250": "cp1250",
-    "cp1251": "cp1251",
-    "cp1256": "cp1256",
-    "cp1257": "cp1257",
-    "cp850": "cp850",
-    "cp852": "cp852",
-    "cp866": "cp866",
-    "koi8r": "koi8-r",
-    "koi8u": "koi8-u",
-    "greek": "iso8859-7",
-    "hebrew": "iso8859-8",
-    "tis620": "tis-620",
-    "macroman": "mac-roman",
-}
-"""Python's codec by MySQL's character set."""
 MULTI_BYTE: Final = {
     "ucs2": "utf-16-be",
     "utf16": "utf-16-be",
@@ -51,67 +34,104 @@ MULTI_BYTE: Final = {
     "ujis": "euc_jp",
     "eucjpms": "euc_jp",
 }
+"""Python's codec by MySQL's character set."""
+_TOKENS: Final = {
+    "big5": rb"[\x81-\xfe].|.",
+    "sjis": rb"[\x81-\x9f\xe0-\xfc].|.",
+    "cp932": rb"[\x81-\x9f\xe0-\xfc].|.",
+    "ujis": rb"\x8f..|[\x8e\xa1-\xfe].|.",
+    "eucjpms": rb"\x8f..|[\x8e\xa1-\xfe].|.",
+    "gb18030": rb"[\x81-\xfe][0-9]..|[\x81-\xfe].|.",
+}
+"""One character of the character sets whose mapping differs from the codec's."""
+_HOLE: Final = "\ufffd"
 
 
 @lru_cache(maxsize=64)
 def single_byte_table(charset: str) -> tuple[bytes | None, ...] | None:
     """UTF-8 of each of the 256 bytes, None where the server has no character; None for other character sets."""
-    codec = SINGLE_BYTE.get(charset)
-    if codec is None:
+    upper = UPPER.get(charset)
+    if upper is None:
         return None
-    table: list[bytes | None] = []
-    for octet in range(256):
-        try:
-            table.append(bytes((octet,)).decode(codec).encode())
-        except UnicodeDecodeError:
-            table.append(None)
-    if charset == "latin1":
-        for octet in (0x81, 0x8D, 0x8F, 0x90, 0x9D):
-            table[octet] = chr(octet).encode()
-    return tuple(table)
+    lower = LOWER.get(charset) or bytes(range(128)).decode()
+    return tuple(None if character == _HOLE else character.encode() for character in lower + upper)
 
 
 @lru_cache(maxsize=64)
-def multi_byte_decoder(charset: str) -> Callable[[bytes], bytes]:
-    """A function from the character set's bytes to UTF-8. Raises Refused for a character set that is not known."""
+def decoder(charset: str) -> Decode:
+    """A function from a character set's bytes to UTF-8; it raises ValueRefused.
+
+    Raises Refused for a character set that is not known.
+    """
+    if charset in UTF8:
+        return _checked(charset)
+    table = single_byte_table(charset)
+    if table is not None:
+        return _translated(charset, table)
     codec = MULTI_BYTE.get(charset)
     if codec is None:
         raise Refused(
             f"the character set {charset} is not known",
             hint="Convert the column in the source to utf8mb4, or leave the table out of the mapping.",
         )
+    by_codec = _by_codec(charset, codec)
+    return _overridden(charset, by_codec) if charset in OVERRIDES else by_codec
 
+
+def _checked(charset: str) -> Decode:
+    def check(raw: bytes) -> bytes:
+        if not (raw.isascii() if charset == "ascii" else is_utf8(raw)):
+            raise refuse_bytes(raw, charset)
+        return raw
+
+    return check
+
+
+def _translated(charset: str, table: tuple[bytes | None, ...]) -> Decode:
+    def translate(raw: bytes) -> bytes:
+        try:
+            return b"".join([table[octet] for octet in raw])  # type: ignore[misc]
+        except TypeError:
+            raise refuse_bytes(bytes(octet for octet in raw if table[octet] is None)[:1], charset) from None
+
+    return translate
+
+
+def _by_codec(charset: str, codec: str) -> Decode:
     def decode(raw: bytes) -> bytes:
         try:
-            return raw.decode(codec).encode()
-        except UnicodeError:
+            text = raw.decode(codec)
+        except UnicodeDecodeError:
             raise refuse_bytes(raw, charset) from None
+        if charset == "ucs2" and any(character > "\uffff" for character in text):
+            # Two surrogates are two characters to the server, and neither of them has a UTF-8 form.
+            raise refuse_bytes(raw, charset)
+        return text.encode()
 
     return decode
 
 
-@lru_cache(maxsize=64)
-def decoder(charset: str) -> Callable[[bytes], bytes]:
-    """A function from any known character set's bytes to UTF-8. It raises ValueRefused; this Refused."""
-    if charset in UTF8:
+def _overridden(charset: str, by_codec: Decode) -> Decode:
+    """The codec's decoder with the server's own mapping of some codes."""
+    own: dict[bytes, bytes | None] = {}
+    for first, point, count in OVERRIDES[charset]:
+        number = int(first, 16)
+        for step in range(count):
+            code = (number + step).to_bytes(len(first) // 2, "big")
+            own[code] = chr(point + step).encode() if point else None
+    # Where a code of `own` may begin; it may also be found across two characters, so a hit only means: look closer.
+    suspect = re.compile(b"|".join(sorted({re.escape(code[:2]) for code in own})), re.DOTALL)
+    token = re.compile(_TOKENS[charset], re.DOTALL)
 
-        def check(raw: bytes) -> bytes:
-            try:
-                raw.decode()
-            except UnicodeDecodeError:
-                raise refuse_bytes(raw, charset) from None
-            return raw
+    def decode(raw: bytes) -> bytes:
+        if not suspect.search(raw):
+            return by_codec(raw)
+        pieces = []
+        for code in token.findall(raw):
+            piece = own[code] if code in own else by_codec(code)
+            if piece is None:
+                raise refuse_bytes(code, charset)
+            pieces.append(piece)
+        return b"".join(pieces)
 
-        return check
-    table = single_byte_table(charset)
-    if table is None:
-        return multi_byte_decoder(charset)
-    known = table
-
-    def translate(raw: bytes) -> bytes:
-        try:
-            return b"".join([known[octet] for octet in raw])  # type: ignore[misc]
-        except TypeError:
-            raise refuse_bytes(bytes(octet for octet in raw if known[octet] is None)[:1], charset) from None
-
-    return translate
+    return decode

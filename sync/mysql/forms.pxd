@@ -53,6 +53,7 @@ cdef class BinaryForm(FieldForm):
 
 
 cdef class TextForm(FieldForm):
+    cdef bint ascii_only
     cdef bint stripped
 
     @cython.locals(good=bint)

@@ -204,8 +204,9 @@ def is_utf8(piece: bytes) -> bool:
 class TextForm(FieldForm):
     """Text that is UTF-8 in the source (ascii, utf8mb3, utf8mb4)."""
 
-    def __init__(self, prefix: int, stripped: bool = False) -> None:
+    def __init__(self, prefix: int, stripped: bool = False, ascii_only: bool = False) -> None:
         FieldForm.__init__(self, -1, prefix)
+        self.ascii_only = ascii_only
         self.stripped = stripped
         """CHAR: spaces at the end do not count."""
 
@@ -215,11 +216,15 @@ class TextForm(FieldForm):
             while length > 0 and data[start + length - 1] == 0x20:
                 length -= 1
         if cython.compiled:
-            good = not has_high(data + start, length) or valid_utf8(data + start, length)
+            good = not has_high(data + start, length)
+            if not good and not self.ascii_only:
+                good = valid_utf8(data + start, length)
         else:
-            good = is_utf8(data[start : start + length])
+            good = (data[start : start + length]).isascii()
+            if not good and not self.ascii_only:
+                good = is_utf8(data[start : start + length])
         if not good:
-            raise refuse_bytes(data[start : start + length], "utf8mb4")
+            raise refuse_bytes(data[start : start + length], "ascii" if self.ascii_only else "utf8mb4")
         if not copy:
             return put_slice(sink, data, start, length)
         if cython.compiled:

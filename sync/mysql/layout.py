@@ -200,11 +200,11 @@ def text_form(charset: str | None, prefix: int, stripped: bool = False) -> Field
     """The form of text in a character set. Raises Refused for one that is not known."""
     name = charset or "utf8mb4"
     if name in charsets.UTF8:
-        return TextForm(prefix, stripped)
+        return TextForm(prefix, stripped, ascii_only=name == "ascii")
     table = charsets.single_byte_table(name)
     if table is not None:
         return SingleByteForm(prefix, name, table, stripped)
-    decode = charsets.multi_byte_decoder(name)
+    decode = charsets.decoder(name)
     if stripped:
         return ConvertedForm(-1, prefix, lambda raw: decode(raw).rstrip(b" "), text=True)
     return ConvertedForm(-1, prefix, decode, text=True)
@@ -279,10 +279,5 @@ def decompressed(raw: bytes) -> bytes:
 def _compressed(column: ColumnDef, prefix: int) -> FieldForm:
     if column.type in BINARIES:
         return ConvertedForm(-1, prefix, lambda raw: b"\\x" + decompressed(raw).hex().encode())
-    convert = text_converter(column.charset)
+    convert = charsets.decoder(column.charset or "utf8mb4")
     return ConvertedForm(-1, prefix, lambda raw: convert(decompressed(raw)), text=True)
-
-
-def text_converter(charset: str | None) -> Callable[[bytes], bytes]:
-    """A Python function from a character set's bytes to UTF-8. Raises Refused for one that is not known."""
-    return charsets.decoder(charset or "utf8mb4")

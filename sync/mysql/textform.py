@@ -27,7 +27,9 @@ def select_expression(column: ColumnDef, info: ServerInfo) -> str:
     name = quoted_name(column.name)
     if column.type in ("float", "double"):
         # A FLOAT prints six digits only; times one keeps every bit, plus zero would lose the sign of -0.
-        return f"{name}*1e0"
+        whole = f"{name}*1e0"
+        # MariaDB prints -0 as 0; only the angle tells them apart.
+        return f"IF({name}=0 AND ATAN2({name},-1)<0,'-0',{whole})" if info.mariadb else whole
     if column.type in ("enum", "set"):
         # The number: labels may be empty, and 64 bits must stay exact.
         return f"CAST({name} AS UNSIGNED)"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.support.binlog import binlog_position, decoded, row_events, selected, server_info
+from tests.support.binlog import binlog_position, decoded, row_events, selected, server_info, table_defs
 from tests.support.servers import source_database
 
 LOOSE = "SET SESSION sql_mode = 'ALLOW_INVALID_DATES'"
@@ -289,12 +289,12 @@ def test_every_type_at_its_edges(server_name: str, request: pytest.FixtureReques
                 rows = ", ".join(f"({number}, {literal})" for number, (literal, _) in enumerate(case.values))
                 cursor.execute(f"INSERT INTO `{case.name}` VALUES {rows}")
         connection.close()
-        events = row_events(database, start)
+        events, tables = row_events(database, start), table_defs(database)
         wrong = []
         for case in cases:
             expected = [(b"%d" % number, text) for number, (_, text) in enumerate(case.values)]
-            stream = [after for _, after in decoded(database, events, case.name)]
-            for way, got in (("stream", stream), ("snapshot", selected(database, case.name, "id"))):
+            stream = [after for _, after in decoded(tables[case.name], events)]
+            for way, got in (("stream", stream), ("snapshot", selected(database, tables[case.name], "id"))):
                 if got != expected:
                     differing = [pair for pair in zip(expected, got, strict=False) if pair[0] != pair[1]]
                     wrong.append(f"{case.name}, {way}, {len(got)} rows: {str(differing[:2])[:600]}")

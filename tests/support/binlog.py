@@ -10,9 +10,9 @@ import pymysql
 
 from bench.binlog import raw_events
 from model.rows import Row
-from model.tables import TableDef, TableId
+from model.tables import TableDef
 from stores.mysql import ServerInfo, binlog_end, probe
-from sync.mysql.catalog import read_tables
+from sync.mysql.catalog import read_catalog
 from sync.mysql.decode import SHAPES, TableDecoder
 from sync.mysql.events import EventType
 from sync.mysql.table_map import TableMap, parse_table_map
@@ -65,30 +65,29 @@ def row_events(database: SourceDatabase, start: tuple[str, int]) -> list[RowsEve
     return found
 
 
-def table_def(database: SourceDatabase, table: str) -> TableDef:
-    """The table as the catalogue describes it."""
+def table_defs(database: SourceDatabase) -> dict[str, TableDef]:
+    """The database's tables as the catalogue describes them, by name."""
     connection = database.connect()
     try:
-        wanted = TableId(database.database, table)
-        return read_tables(connection, probe(connection), [wanted])[wanted]
+        found = read_catalog(connection, probe(connection), [database.database])
+        return {table.name: definition for table, definition in found.items()}
     finally:
         connection.close()
 
 
-def decoded(database: SourceDatabase, events: Iterable[RowsEvent], table: str) -> list[tuple[Row | None, Row | None]]:
+def decoded(definition: TableDef, events: Iterable[RowsEvent]) -> list[tuple[Row | None, Row | None]]:
     """Decoded rows (before, after) of one table."""
-    definition = table_def(database, table)
     return [
         pair
         for event in events
-        if event.table_map.table == table
+        if event.table_map.table == definition.id.name
         for pair in TableDecoder(definition, event.table_map).decode(event.type, event.body)
     ]
 
 
-def selected(database: SourceDatabase, table: str, order: str) -> list[Row]:
+def selected(database: SourceDatabase, definition: TableDef, order: str) -> list[Row]:
     """The table's rows by the snapshot's way."""
-    definition, info = table_def(database, table), server_info(database)
+    info = server_info(database)
     columns = ", ".join(select_expression(column, info) for column in definition.columns)
     readers = [from_select(column) for column in definition.columns]
     connection: pymysql.Connection[Any] = database.connect(
@@ -96,7 +95,7 @@ def selected(database: SourceDatabase, table: str, order: str) -> list[Row]:
     )
     try:
         with connection.cursor() as cursor:
-            cursor.execute(f"SELECT {columns} FROM `{table}` ORDER BY {order}")
+            cursor.execute(f"SELECT {columns} FROM `{definition.id.name}` ORDER BY {order}")
             return [tuple(read(value) for read, value in zip(readers, row, strict=True)) for row in cursor.fetchall()]
     finally:
         connection.close()
