@@ -41,6 +41,8 @@ GROUP_AGE_S: Final = 0.25
 """A group that is this old is committed though more transactions are waiting, so that latency stays bounded."""
 IDLE_COMMIT_S: Final = 1.0
 """How often the checkpoint moves over transactions that hold nothing for this store."""
+PROBE_S: Final = 3.0
+"""How often an idle store is asked whether it is still there, and still ours."""
 POLL_S: Final = 0.25
 """How long a wait for the relay may last before phases, pause and stop are looked at again."""
 
@@ -221,6 +223,7 @@ class StoreApplier:
         count = 0
         began = time.monotonic()
         read_seq = writer.checkpoint.seq
+        seen = time.monotonic()
         while True:
             for transaction in self._relay.transactions(read_seq):
                 if last is None:
@@ -249,6 +252,9 @@ class StoreApplier:
             if last is None:
                 self._flush_asked.clear()
                 self._lag_from = None
+                if time.monotonic() - seen >= PROBE_S and not writer.in_transaction:
+                    self._probe(writer)
+                    seen = time.monotonic()
             if attention or steps.due:
                 return
             self._relay.wait(read_seq, POLL_S)
@@ -283,6 +289,13 @@ class StoreApplier:
             raise
         self._noted(group)
         self._show(checkpoint)
+
+    def _probe(self, writer: StoreWriter) -> None:
+        """Raises ConnectionLost when an idle store is gone, Fenced when another daemon has taken it over."""
+        with translated(f"store {self._plan.store}"):
+            checkpoint = checkpoints.read(writer.connection, self._plan.stream)
+        if checkpoint is None or checkpoint.fence != self._fence:
+            raise Fenced(store=self._plan.store, ours=self._fence, theirs=checkpoint.fence if checkpoint else None)
 
     def _noted(self, group: ChangeGroup) -> None:
         """After a commit: counters, and the marks that it wrote."""
