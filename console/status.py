@@ -47,7 +47,10 @@ def status(
         if watch is None and wait_for is None:
             break
         if wait_for is not None and waited >= timeout:
-            raise TimedOut(f"{settings.name} is {document['state']}, not {wait_for.upper()}, after {timeout:.0f} s")
+            raise TimedOut(
+                f"{settings.name} is {document['state']}, not {wait_for.upper()}, after {timeout:.0f} s",
+                hint="; ".join(document["next_steps"]) or "See: crossfade status",
+            )
         pause.wait(watch or 0.5)
         waited += watch or 0.5
     lag = max((store["lag_s"] or 0.0 for store in document["stores"]), default=0.0)
