@@ -28,6 +28,8 @@ from sync.relay.reader import RelayReader
 POLL_S: Final = 0.05
 GRACE_S: Final = 2.0
 """How long a store may stand still before we ask whether anybody moves it."""
+LOOK_AFTER_S: Final = 0.3
+"""How long a store may stand still before the source is asked whether anything lies between it and P."""
 _SILENT: Final = frozenset(
     {
         "format_desc", "previous_gtids", "rotate", "stop", "gtid_list", "binlog_checkpoint", "heartbeat",
@@ -150,9 +152,9 @@ class Alignment:
             found = self.checkpoint()
             if found is None:
                 return "the store has no checkpoint"
-            if self._covers(found, high):
-                return ""
             now = time.monotonic()
+            if self._covers(found, high, look=now - still_since > LOOK_AFTER_S):
+                return ""
             if found.seq != last_seq:
                 still_since, last_seq = now, found.seq
             behind = f"the store is at {found.position.coordinate}, the source was read at {high.coordinate}"
@@ -176,13 +178,14 @@ class Alignment:
             if not self._store.closed:
                 self._store.execute("ROLLBACK")
 
-    def _covers(self, found: Checkpoint, high: Position) -> bool:
+    def _covers(self, found: Checkpoint, high: Position, *, look: bool = True) -> bool:
+        """Whether the store holds everything up to P. `look`: ask the source what lies between if need be."""
         if found.position.coordinate >= high.coordinate:
             return True
         tail = self._relay.tail
         if tail is not None and found.seq >= tail.seq and tail.position.coordinate >= high.coordinate:
             return True
-        return self._nothing_between(found.position.coordinate, high.coordinate)
+        return look and self._nothing_between(found.position.coordinate, high.coordinate)
 
     def _nothing_between(self, low: BinlogCoordinate, high: BinlogCoordinate) -> bool:
         """Whether only events that change nothing lie between two places of the binlog (a rotation, a restart)."""

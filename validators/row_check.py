@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from model.errors import Busy
+from sync.mysql.chunks import mean_row_bytes
 from sync.mysql.visibility import Reading
 from validators.alignment import Alignment
 from validators.canonical.record import CanonicalRow, RecordForm
@@ -21,6 +22,8 @@ from validators.target_side import TargetSide
 from validators.touched import Touched, TouchedRows
 
 BATCH_KEYS: Final = 1_000
+BATCH_BYTES: Final = 32 << 20
+"""Of rows that are held at once, by the catalogue's estimate."""
 REPEATS: Final = 3
 """How often a row must show the same at advancing positions where one comparison does not decide."""
 PAUSE_S: Final = 0.1
@@ -62,10 +65,11 @@ class RowCheck:
         result = RowResult()
         pending = list(keys)
         result.compared = len(pending)
+        size = max(10, min(BATCH_KEYS, int(BATCH_BYTES / mean_row_bytes(self.source.plan.source))))
         while pending and not result.stopped:
             again: list[CanonicalRow] = []
-            for start in range(0, len(pending), BATCH_KEYS):
-                batch = pending[start : start + BATCH_KEYS]
+            for start in range(0, len(pending), size):
+                batch = pending[start : start + size]
                 if len(result.findings) >= self.most_findings:
                     result.stopped = True
                     result.why = f"stopped at {len(result.findings)} differing rows"

@@ -14,7 +14,8 @@ from model.rows import ABSENT, Field, Row
 from stores.mysql import MysqlConnection, ServerInfo
 from sync.mysql.literals import quoted_name
 from sync.mysql.snapshot import raw_rows, run
-from sync.mysql.textform import from_select, select_expression
+from sync.mysql.textform import as_is, from_select, select_expression
+from sync.postgres.copy import projector
 from transforms.plan import ColumnPlan, TablePlan
 from validators.canonical.record import CanonicalRow, RecordForm
 from validators.canonical.source_forms import NotPushable
@@ -83,11 +84,18 @@ class SourceSide:
                 for leaf, count, total in raw_rows(self.connection, query)
             }
         found: dict[int, list[int]] = {}
-        leaf_position = leaf_index(self.plan, leaves)
-        for row in self.rows(condition):
-            row_hash = self.form.hash(row)
-            value = None if leaf_position is None else int(row[leaf_position] or b"0")
-            digest = found.setdefault(leaves.of(value, row_hash), [0, 0])
+        position = leaf_index(self.plan, leaves)
+        hash_of, project = self.form.hasher(), projector(self.plan)
+        for source_row in self._source_rows(condition, locking=False):
+            try:
+                fields = project(source_row)
+                row_hash = hash_of(fields)
+                key = None if position is None else int(fields[position] or b"0")  # type: ignore[arg-type]
+            except ValueRefused:
+                row = self.canonical(source_row)
+                row_hash = self.form.hash(row)
+                key = None if position is None else _whole_number(row[position])
+            digest = found.setdefault(leaves.of(key, row_hash), [0, 0])
             digest[0] += 1
             digest[1] += row_hash
         return {leaf: (count, total) for leaf, (count, total) in found.items()}
@@ -119,7 +127,7 @@ class SourceSide:
 
     def rows(self, condition: str, *, locking: bool = False) -> Iterator[CanonicalRow]:
         """Canonical target rows of the source rows that meet `condition` and the plan's filter."""
-        for row in self._source_rows(condition, locking):
+        for row in self._source_rows(condition, locking=locking):
             yield self.canonical(row)
 
     def lookup(self, keys: Sequence[CanonicalRow], *, locking: bool) -> dict[CanonicalRow, list[CanonicalRow]]:
@@ -134,13 +142,13 @@ class SourceSide:
             condition = EVERYTHING
         wanted = set(keys)
         found: dict[CanonicalRow, list[Row]] = {}
-        for row in self._source_rows(f"({condition})", locking):
+        for row in self._source_rows(f"({condition})", locking=locking):
             key = self.canonical_key(row)
             if key in wanted:
                 found.setdefault(key, []).append(row)
         return found
 
-    def _source_rows(self, condition: str, locking: bool) -> Iterator[Row]:
+    def _source_rows(self, condition: str, *, locking: bool) -> Iterator[Row]:
         query = f"SELECT {self._all.columns} FROM {self._from} WHERE {condition}"
         if locking:
             run(self.connection, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
@@ -149,9 +157,13 @@ class SourceSide:
             run(self.connection, "COMMIT")
         else:
             raws = raw_rows(self.connection, query)
+        make, accepts = self._all.row, self.plan.accepts
+        if self.plan.where is None:
+            yield from map(make, raws)
+            return
         for raw in raws:
-            row = self._all.row(raw)
-            if self.plan.accepts(row):
+            row = make(raw)
+            if accepts(row):
                 yield row
 
     def canonical(self, row: Row) -> CanonicalRow:
@@ -173,21 +185,34 @@ class SourceSide:
         return self.form.targets[index].canonical(field) if isinstance(field, bytes) else None
 
 
+def _whole_number(text: bytes | None) -> int:
+    """A canonical key value; a refused one counts as 0, for its row is in no leaf of the store anyway."""
+    return int(text) if text is not None and text.lstrip(b"-").isdigit() else 0
+
+
 class _Selection:
     """Some columns of the source table, read in the neutral form into rows of full width."""
 
     def __init__(self, plan: TablePlan, info: ServerInfo, ordinals: Sequence[int]) -> None:
         table = plan.source
-        self._width = len(table.columns)
-        self._reads = [(ordinal, from_select(table.columns[ordinal])) for ordinal in ordinals]
+        self._ordinals = tuple(ordinals)
+        reads = [from_select(table.columns[ordinal]) for ordinal in ordinals]
+        self._converts = tuple((position, read) for position, read in enumerate(reads) if read is not as_is)
+        self._blank: list[Field] = [ABSENT] * len(table.columns)
+        self._whole = self._ordinals == tuple(range(len(table.columns)))
         self.columns = ", ".join(select_expression(table.columns[ordinal], info) for ordinal in ordinals) or "1"
 
     def row(self, raw: Sequence[bytes | None]) -> Row:
         """A source row; columns that were not read are ABSENT."""
-        fields: list[Field] = [ABSENT] * self._width
-        for position, (ordinal, read) in enumerate(self._reads):
-            fields[ordinal] = read(raw[position])
-        return tuple(fields)
+        fields: list[Field] = list(raw[: len(self._ordinals)])
+        for position, read in self._converts:
+            fields[position] = read(raw[position])
+        if self._whole:
+            return tuple(fields)
+        row = self._blank.copy()
+        for ordinal, field in zip(self._ordinals, fields, strict=True):
+            row[ordinal] = field
+        return tuple(row)
 
 
 def _read_by(plan: TablePlan, indexes: Iterable[int], *, filtered: bool) -> list[int]:

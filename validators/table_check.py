@@ -96,9 +96,7 @@ class TableCheck:
         verdict = self._by_rows(Mode.SAMPLE, result)
         if verdict.outcome is not Outcome.PASS:
             return verdict
-        return dataclasses.replace(
-            verdict, why=f"a sample of {len(keys):,} rows; rows that only one side has may be missed"
-        )
+        return dataclasses.replace(verdict, why=f"a sample of {len(keys):,} rows, no proof of the others")
 
     def _by_rows(self, mode: Mode, result: RowResult) -> TableVerdict:
         """The verdict that compared rows and the negative control give."""

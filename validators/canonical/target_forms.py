@@ -75,7 +75,7 @@ def target_form(column: TargetColumn) -> TargetForm:
         case "inet":
             return TargetForm(f"abbrev({name})", f"abbrev({name})", False, _address)
         case "date":
-            return TargetForm(text, text, False, _as_is)
+            return TargetForm(text, text, False, as_is)
         case "timestamp without time zone" | "time without time zone" | "interval":
             return TargetForm(text, text, False, _moment)
         case "timestamp with time zone":
@@ -87,7 +87,7 @@ def target_form(column: TargetColumn) -> TargetForm:
             return TargetForm(text, text, False, _floats)
         case _:
             # text, varchar, citext, json, bit, enums: what they print is what they are.
-            return TargetForm(text, text, kind.base not in ("bit", "bit varying"), _as_is)
+            return TargetForm(text, text, kind.base not in ("bit", "bit varying"), as_is)
 
 
 def _array(name: str, kind: PgType) -> TargetForm:
@@ -112,12 +112,13 @@ def float_sql(text: str) -> str:
     )
 
 
-def _as_is(text: bytes) -> bytes:
+def as_is(text: bytes) -> bytes:
+    """For types that print what they are."""
     return text
 
 
 def _integer(text: bytes) -> bytes:
-    return text if text.isdigit() and text[:1] != b"0" else b"%d" % int(text)
+    return text if text.isdigit() and text[0] != 0x30 else b"%d" % int(text)
 
 
 def _scaled(scale: int) -> Canonical:
