@@ -191,8 +191,9 @@ def show_status(invocation: Invocation, domain: str | None) -> int:
             facts = [f"reverse stream of {stream['store']}: {stream['mode']}", f"lag {lag}", f"{stream['rows']} rows"]
             invocation.say("  " + " · ".join([*facts, stream["error"] or ""]).rstrip(" ·"))
         invocation.say(f"  next: {document['next_steps'][0]}")
-    for entry in entries:
-        invocation.say(entry_line(entry))
+    for index, entry in enumerate(entries):
+        if entry.kind is not Kind.INTENT or index + 1 == len(entries):
+            invocation.say(entry_line(entry))
     return ExitCode.CLEAN
 
 

@@ -178,6 +178,7 @@ class Driver:
         run = Run(max(state.epoch, row.epoch) + 1, row.epoch, threading.Event(), since=since)
         try:
             with closing(self._final_check()) as run.check:
+                run.check.warm(since)
                 site.warm()
                 state = self.logbook.move(state, Phase.CUTTING_OVER, epoch=run.epoch)
                 self._run = run
