@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from config.load import load_settings
 from console.output import Invocation
 from model.errors import ExitCode
-from sync.assess import assess, grants_script
+from sync.assess import Finding, assess, grants_script
 
 COLOURS = {"OK": "green", "WARN": "yellow", "BLOCK": "bold red"}
 
@@ -33,8 +35,7 @@ def run(
     if grants:
         invocation.say(grants_script(settings))
         return ExitCode.CLEAN
-    assessment = assess(settings)
-    findings = [finding for finding in assessment.findings if not only or finding.check in only]
+    findings = assess(settings, only=tuple(only or ())).findings
     blocked = any(finding.level == "BLOCK" for finding in findings)
     code = ExitCode.REFUSED if blocked else ExitCode.CLEAN
     if invocation.json:
@@ -46,18 +47,37 @@ def run(
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("LEVEL", "CHECK", "SUBJECT", "FINDING"):
         table.add_column(heading, overflow="fold")
-    for finding in findings:
-        level = str(finding.level)
-        if (
-            level == "OK"
-            and not show_all
-            and any(other.check == finding.check and other.level != "OK" for other in findings)
-        ):
-            continue
-        text = finding.message + (f"\n→ {finding.fix}" if finding.fix and level != "OK" else "")
-        table.add_row(f"[{COLOURS.get(level, 'white')}]{level}[/]", finding.check, finding.subject, text)
+    for level, check, subject, text in _lines(findings, show_all=show_all):
+        # As Text: a finding may hold brackets, [mysqld] for one, which are no markup.
+        table.add_row(Text(level, style=COLOURS.get(level, "")), check, Text(subject), Text(text))
     invocation.say(table)
     counts = {level: sum(str(finding.level) == level for finding in findings) for level in COLOURS}
     invocation.say(f"{counts['OK']} OK · {counts['WARN']} WARN · {counts['BLOCK']} BLOCK")
     invocation.say("next: mend what blocks, then run it again" if blocked else "next: crossfade schema apply")
     return code
+
+
+def _lines(findings: Sequence[Finding], *, show_all: bool) -> list[tuple[str, str, str, str]]:
+    """Level, check, subject and text: what blocks first, then warnings with their cure, then a line per good check."""
+    lines = [
+        (str(finding.level), finding.check, finding.subject, _text(finding))
+        for level in ("BLOCK", "WARN")
+        for finding in findings
+        if finding.level == level
+    ]
+    good: dict[str, list[Finding]] = {}
+    for finding in findings:
+        if finding.level == "OK":
+            good.setdefault(finding.check, []).append(finding)
+    wanting = {finding.check for finding in findings if finding.level != "OK"}
+    for check, group in good.items():
+        if show_all:
+            lines += [("OK", check, finding.subject, finding.message) for finding in group]
+        elif check not in wanting:
+            texts = dict.fromkeys(finding.message for finding in group)
+            lines.append(("OK", check, ", ".join(finding.subject for finding in group), " · ".join(texts)))
+    return lines
+
+
+def _text(finding: Finding) -> str:
+    return finding.message + (f"\n→ {finding.fix}" if finding.fix else "")
