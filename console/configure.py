@@ -28,7 +28,12 @@ def register(app: typer.Typer) -> None:
 def init(
     context: typer.Context,
     source: Annotated[
-        str, typer.Option(metavar="URL", help="mysql://USER:PASSWORD@HOST:PORT/DATABASE (or mariadb://…)")
+        str,
+        typer.Option(
+            metavar="URL",
+            help="mysql://USER:PASSWORD@HOST:PORT/DATABASE (or mariadb://…);"
+            " without :PASSWORD it is taken from CROSSFADE_SOURCE_PASSWORD.",
+        ),
     ],
     store: Annotated[
         list[str], typer.Option(metavar="[NAME=]DSN", help="postgresql://… of a store; repeat for several stores.")

@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from config.problems import InvalidConfig
 from model.errors import CrossfadeError
 
 PIPE_COLUMNS = 200
@@ -63,7 +64,7 @@ class Invocation:
     def fail(self, error: CrossfadeError) -> None:
         """Print an error with its next step to stderr."""
         if self.json:
-            document = {
+            document: dict[str, Any] = {
                 "schema": "crossfade.error/1",
                 "error": error.message,
                 "kind": type(error).__name__,
@@ -71,6 +72,17 @@ class Invocation:
                 "next_steps": [error.hint] if error.hint else [],
                 "exit_code": int(error.exit_code),
             }
+            if isinstance(error, InvalidConfig):
+                document["problems"] = [
+                    {
+                        "line": problem.mark.line,
+                        "column": problem.mark.column,
+                        "key": problem.key,
+                        "message": problem.message,
+                        "hint": problem.hint,
+                    }
+                    for problem in error.problems
+                ]
             sys.stderr.write(json.dumps(document, ensure_ascii=False, default=encode) + "\n")
             return
         self.stderr.print(Text.assemble(("error: ", "bold red"), str(error)))

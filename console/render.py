@@ -41,10 +41,12 @@ def status_text(document: Mapping[str, Any], *, tables: bool = False) -> Rendera
     flow = Table(box=None, pad_edge=False, show_header=False)
     source = document.get("source")
     if source:
-        link = "connected" if source["connected"] else "NOT CONNECTED"
+        age = source["last_event_age_s"]
+        link = "connected" if source["connected"] else "connecting" if age is None else "NOT CONNECTED"
+        heard = "" if age is None else f"  last event {duration(age)} ago  {source['position']}"
         flow.add_row(
             " source",
-            f"{link}  last event {duration(source['last_event_age_s'])} ago  {source['position']}",
+            link + heard,
             f"relay {size(source['relay_bytes'])} of {size(source['relay_budget_bytes'])}",
         )
     for store in document.get("stores", ()):

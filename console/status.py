@@ -6,12 +6,12 @@ import re
 from typing import Annotated
 
 import typer
-from daemon.snapshot import current_status
 
 from config.load import load_settings
 from console.output import Invocation
 from console.render import status_text
 from daemon.lifecycle import Stop
+from daemon.snapshot import current_status
 from model.errors import ExitCode, TimedOut, UsageError
 
 
