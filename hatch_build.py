@@ -66,7 +66,12 @@ def compile_into(target: Path) -> list[Path]:
     with tempfile.TemporaryDirectory(prefix="crossfade-build-") as scratch, contextlib.chdir(ROOT):
         try:
             extensions = build.cythonize(
-                [tools.Extension(f"sync.mysql.{path.stem}", [str(path.relative_to(ROOT))]) for path in sources()],
+                [
+                    tools.Extension(
+                        f"sync.mysql.{path.stem}", [str(path.relative_to(ROOT))], extra_compile_args=["-O3", "-g0"]
+                    )
+                    for path in sources()
+                ],
                 build_dir=scratch,
                 compiler_directives=DIRECTIVES,
                 quiet=True,

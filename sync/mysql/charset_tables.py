@@ -243,4 +243,4 @@ OVERRIDES: Final[dict[str, tuple[tuple[str, int, int], ...]]] = {
         ("fea1", 0xE34E, 94),
     ),
 }
-"""Where Python's codec differs: first code, its code point (0: no character), how many codes go on like this."""
+"""Where Python's codec differs: first code, its code point (0: no character), how many go on like this."""

@@ -20,7 +20,10 @@ COLUMNS = """
     v VARCHAR(90) CHARACTER SET utf8mb4, l VARCHAR(60) CHARACTER SET latin1, g TEXT CHARACTER SET gbk, b BINARY(9),
     vb VARBINARY(300), bl MEDIUMBLOB, e ENUM('x','','z\\\\"') , s SET('a','b','c"','d\\\\\\\\')
 """
-NAMES = tuple(["f", "d", "de", "bi", "ub", "mi", "bits", "y", "da", "dt", "ts", "ti", "c", "v", "l", "g", "b", "vb", "bl", "e", "s"])
+NAMES = (
+    "f", "d", "de", "bi", "ub", "mi", "bits", "y", "da", "dt",
+    "ts", "ti", "c", "v", "l", "g", "b", "vb", "bl", "e", "s",
+)  # fmt: skip
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 LATIN = st.text(st.sampled_from("aé ÿ€\u0081\\\t\n'\"0"), max_size=20)
 CHINESE = st.text(st.sampled_from("垄啊丂狛a~\\ \t"), max_size=20)

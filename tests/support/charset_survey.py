@@ -59,7 +59,8 @@ def survey(connection: Any, charset: str, width: int) -> Mapping:
             cursor.execute(f"INSERT INTO codes VALUES {values}")
         cursor.execute(
             f"SELECT HEX(code), HEX(CONVERT(CONVERT(code USING {charset}) USING utf8mb4)),"
-            f" HEX(CAST(CONVERT(code USING {charset}) AS BINARY)), CHAR_LENGTH(CONVERT(code USING {charset})) FROM codes"
+            f" HEX(CAST(CONVERT(code USING {charset}) AS BINARY)), CHAR_LENGTH(CONVERT(code USING {charset}))"
+            " FROM codes"
         )
         for code, character, back, length in cursor.fetchall():
             # What is no character becomes NULL, nothing, '?', or is cut.
@@ -99,7 +100,7 @@ def connect(url: str) -> Any:
 
 
 def runs(overrides: dict[bytes, str | None]) -> list[tuple[str, int, int]]:
-    """Overrides as (first code, code point or 0 for none, how many codes follow each other with code points that do)."""
+    """Overrides as (first code, code point or 0 for none, how many codes go on together with their code points)."""
     found: list[list[int]] = []
     for code, text in sorted(overrides.items()):
         number, point = int.from_bytes(code, "big"), ord(text) if text else 0
@@ -154,7 +155,7 @@ def python_source(connection: Any) -> str:
             lines.append("    ),")
     lines += [
         "}",
-        '"""Where Python\'s codec differs: first code, its code point (0: no character), how many codes go on like this."""',
+        '"""Where Python\'s codec differs: first code, its code point (0: no character), how many go on like this."""',
     ]
     return "\n".join(lines) + "\n"
 
