@@ -8,7 +8,7 @@ from typing import Any
 
 from config.settings import Settings
 from daemon.client import look
-from daemon.status import Health, Reason, State, StatusReport, StoreStatus, TableStatus
+from daemon.status import FAILURES, Health, Reason, State, StatusReport, StoreStatus, TableStatus
 from model.errors import ExitCode, Refused
 from stores.control import checkpoints, table_states
 from stores.errors import translated
@@ -64,13 +64,15 @@ def current_status(settings: Settings) -> dict[str, Any]:
         "the daemon was stopped" if clean else "the daemon is gone without a farewell (killed, or its host died)",
         "crossfade start",
     )
+    # What ended it stands in its last words; pauses and retries ended with it.
+    failures = tuple(Reason(**item) for item in last.get("reasons", ()) if clean and item["code"] in FAILURES)
     report = StatusReport(
         migration=settings.name,
         state=State.STOPPED,
-        health=Health.DEGRADED,
+        health=Health.FAILED if failures else Health.DEGRADED,
         since=since,
-        reasons=(reason,),
-        next_steps=("crossfade start",),
+        reasons=(*failures, reason),
+        next_steps=tuple(dict.fromkeys(item.next for item in (*failures, reason) if item.next)),
         source=None,
         stores=tuple(stores),
         tables=tuple(tables),

@@ -37,6 +37,8 @@ class Health(StrEnum):
     FAILED = "failed"
 
 
+FAILURES = frozenset({"READER_FAILED", "STORE_HALTED", "COPY_FAILED"})
+"""Codes of reasons that need somebody; the others pass by themselves or were asked for."""
 SYNCING_LAG_S = 10.0
 """With more lag than this a fully copied migration is catching up, not syncing."""
 
@@ -146,7 +148,7 @@ def judge(
     codes = {reason.code for reason in reasons}
     health = Health.HEALTHY
     if codes:
-        health = Health.FAILED if codes & {"READER_FAILED", "STORE_HALTED", "COPY_FAILED"} else Health.DEGRADED
+        health = Health.FAILED if codes & FAILURES else Health.DEGRADED
     if "READER_FAILED" in codes or (stores and all(store.state == "halted" for store in stores)):
         return State.HALTED, Health.FAILED
     if stores and all(store.state == "paused" for store in stores):
