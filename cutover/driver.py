@@ -27,7 +27,6 @@ from model.tables import TableDef, TableId
 from stores.control.domains import DomainState
 from stores.control.journal import Kind
 from sync.postgres import slots
-from transforms.plan import MigrationPlan
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +38,6 @@ class Driver:
         self,
         site: Site,
         logbook: Logbook,
-        plan: MigrationPlan,
         tables: Mapping[TableId, TableDef],
         secret: str,
         stop: threading.Event,
@@ -47,7 +45,6 @@ class Driver:
         """`secret` is the pass of this daemon's sessions through the source's gate."""
         self.site = site
         self.logbook = logbook
-        self._plan = plan
         self._tables = tables
         self._secret = secret
         self._stop = stop
@@ -69,7 +66,7 @@ class Driver:
         phase = Phase(state.phase)
         if phase not in STABLE:
             self.logbook.actor = "daemon"
-            self.logbook.note(state.epoch, "recover", Kind.INTENT, {"found": state.phase})
+            self.logbook.note(state.epoch, ("recover", Kind.INTENT, {"found": state.phase}))
         if phase in (Phase.CUTTING_OVER, Phase.ABORTING):
             state = self._settle_cutover(state)
         elif phase is Phase.SWITCHING:
@@ -180,6 +177,8 @@ class Driver:
             with closing(self._final_check()) as run.check:
                 run.check.warm(since)
                 site.warm()
+                # Rows that change from here on are compared behind the gate; all before is the verification's.
+                run.since = {store: followers.seq_of(store) for store in site.domain.stores}
                 state = self.logbook.move(state, Phase.CUTTING_OVER, epoch=run.epoch)
                 self._run = run
                 try:
@@ -202,7 +201,7 @@ class Driver:
 
     def _final_check(self) -> FinalCheck:
         site = self.site
-        return FinalCheck(site.settings, site.domain, site.info, self._plan, self._tables)
+        return FinalCheck(site.settings, site.domain, site.info, self._tables)
 
     def _settle_cutover(
         self, state: DomainState, error: CrossfadeError | None = None, run: Run | None = None
@@ -236,7 +235,7 @@ class Driver:
             ]
         except CrossfadeError as trouble:
             facts["still_refused"] = f"not known: {trouble}"
-        self.logbook.note(state.epoch, "abort", Kind.UNDONE, facts)
+        self.logbook.note(state.epoch, ("abort", Kind.UNDONE, facts))
         return self.logbook.move(state, Phase.PREPARED, epoch=state.epoch + 1)
 
     def _finish_cutover(self, state: DomainState, run: Run) -> DomainState:
@@ -311,7 +310,7 @@ class Driver:
 
         if not until_done(undo, self.site, self.logbook, self._stop):
             raise _unsettled(state)
-        self.logbook.note(state.epoch, "abort", Kind.UNDONE, {"because": str(error) if error else "a daemon ended"})
+        self.logbook.note(state.epoch, ("abort", Kind.UNDONE, {"because": str(error) if error else "a daemon ended"}))
         return self.logbook.move(state, Phase.LIVE, epoch=state.epoch + 1)
 
     def _finish_rollback(self, state: DomainState, run: Run) -> DomainState:

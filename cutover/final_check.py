@@ -12,22 +12,18 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from config.settings import Settings
+from cutover.changed_keys import ChangedKeys
 from cutover.domain import DomainPlan
 from model.errors import CrossfadeError, ExitCode
 from model.tables import TableDef, TableId
-from stores.control import schema_history
-from stores.control.schema_history import SchemaVersion
-from stores.errors import translated
 from stores.mysql import ServerInfo
 from stores.postgres import connect_store
-from sync.cascades import build_graph
 from sync.mysql.snapshot import connect_reader
-from transforms.plan import MigrationPlan, TablePlan
+from transforms.plan import TablePlan
 from validators.canonical.record import CanonicalRow, RecordForm
 from validators.row_check import finding
 from validators.source_side import SourceSide
 from validators.target_side import TargetSide
-from validators.touched import TouchedRows
 
 MOST_KEYS: Final = 20_000
 """More changed keys than these are not compared within a write stop; the counts still are."""
@@ -48,7 +44,6 @@ class _Side:
     form: RecordForm
     source: SourceSide
     target: TargetSide
-    changes: TouchedRows
 
 
 class FinalCheck:
@@ -59,29 +54,23 @@ class FinalCheck:
         settings: Settings,
         domain: DomainPlan,
         info: ServerInfo,
-        plan: MigrationPlan,
         tables: Mapping[TableId, TableDef],
     ) -> None:
         self._stack = ExitStack()
         self._sides: list[_Side] = []
+        self._changed: dict[str, ChangedKeys] = {}
         try:
             reader = self._stack.enter_context(closing(connect_reader(settings.source, info)))
             for store in domain.stores:
                 dsn = settings.stores[store].dsn
                 connection = self._stack.enter_context(closing(connect_store(dsn, application="crossfade cutover")))
-                with translated(f"store {store}"):
-                    history = schema_history.load(connection, settings.name)
-                known = history.tables()
-                history = history.extended(
-                    SchemaVersion(table, 0, definition) for table, definition in tables.items() if table not in known
-                )
-                graph = build_graph(tables, plan.of_store(store))
-                changes = TouchedRows(settings.relay.directory, dict(tables), history, graph, mariadb=info.mariadb)
-                self._stack.enter_context(closing(changes))
+                forms = {one.id: RecordForm.of(one) for one in domain.plans_of(store)}
+                changed = ChangedKeys(settings, connection, domain.plans_of(store), forms, tables, mariadb=info.mariadb)
+                self._changed[store] = self._stack.enter_context(closing(changed))
                 for one in domain.plans_of(store):
-                    form = RecordForm.of(one)
+                    form = forms[one.id]
                     source = SourceSide(reader, info, one, form, pushed=False)
-                    self._sides.append(_Side(one, form, source, TargetSide(connection, one, form), changes))
+                    self._sides.append(_Side(one, form, source, TargetSide(connection, one, form)))
         except BaseException:
             self._stack.close()
             raise
@@ -92,12 +81,8 @@ class FinalCheck:
 
     def warm(self, since: Mapping[str, int]) -> None:
         """Read the relay up to `since` now: finding a place in it for the first time scans a whole segment."""
-        seen: set[int] = set()
-        for side in self._sides:
-            if id(side.changes) not in seen:
-                seen.add(id(side.changes))
-                until = since[side.plan.target.store]
-                side.changes.between(side.plan, side.form, max(0, until - 1), until)
+        for store, changed in self._changed.items():
+            changed.between(max(0, since[store] - 1), since[store])
 
     def compare(self, spans: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
         """Compare; `spans`: store → (after which, up to which transaction) rows have changed.
@@ -106,42 +91,39 @@ class FinalCheck:
         """
         keys = rows = 0
         notes: list[str] = []
+        touched = {store: self._changed[store].between(*span) for store, span in spans.items()}
         for side in self._sides:
-            after, until = spans[side.plan.target.store]
-            compared, note = self._changed(side, after, until)
-            keys += compared
-            notes += [note] if note else []
+            found = touched[side.plan.target.store]
+            if isinstance(found, str):
+                notes.append(f"{side.plan.source.id}: {found}")
+            elif not side.form.key:
+                notes.append(f"{side.plan.source.id}: no key, counted only")
+            elif len(found[side.plan.id]) > MOST_KEYS:
+                notes.append(f"{side.plan.source.id}: too many changed keys for a write stop")
+            else:
+                keys += self._compare_rows(side, found[side.plan.id])
             counted = self._counted(side)
             if counted is None:
-                notes.append(f"{side.plan.source.id}: too large to be counted within a write stop")
+                notes.append(f"{side.plan.source.id}: not counted: filtered, or too large for a write stop")
             else:
                 rows += counted
         return {"keys": keys, "rows_counted": rows, "notes": notes}
 
-    def _changed(self, side: _Side, after: int, until: int) -> tuple[int, str]:
-        touched = side.changes.between(side.plan, side.form, after, until)
-        name = str(side.plan.source.id)
-        if not side.form.key:
-            return 0, f"{name}: no key, counted only"
-        if touched.unknown:
-            return 0, f"{name}: {touched.unknown}"
-        if len(touched.keys) > MOST_KEYS:
-            return 0, f"{name}: {len(touched.keys)} keys changed, too many for a write stop"
-        keys = sorted(touched.keys, key=lambda key: tuple(part or b"" for part in key))
-        for batch in _batches(keys):
+    def _compare_rows(self, side: _Side, keys: set[CanonicalRow]) -> int:
+        ordered = sorted(keys, key=lambda key: tuple(part or b"" for part in key))
+        for batch in _batches(ordered):
             here = side.source.lookup(batch, locking=False)
             there = side.target.lookup(batch)
             for key in batch:
                 one, other = here.get(key, []), there.get(key, [])
-                same = len(one) == len(other) and all(map(side.form.same, one, other))
-                if not same:
+                if len(one) != len(other) or not all(map(side.form.same, one, other)):
                     found = finding(side.form, key, one, other)
                     raise SidesDiffer(
                         f"a row is {found.kind}: {', '.join(f'{column}={value}' for column, value in found.key)}",
-                        table=name,
+                        table=side.plan.source.id,
                         columns=", ".join(column.column for column in found.columns) or None,
                     )
-        return len(keys), ""
+        return len(keys)
 
     def _counted(self, side: _Side) -> int | None:
         if side.plan.source.rows_estimate > COUNTED_ROWS or (side.plan.where is not None):

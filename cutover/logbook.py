@@ -71,9 +71,14 @@ class Logbook:
         self._write(act)
         return after
 
-    def note(self, epoch: int, step: str, kind: Kind, facts: Mapping[str, Any] | None = None) -> None:
-        """Add an entry to the journal. Raises Fenced."""
-        self._write(lambda connection: self._append(connection, epoch, step, kind, facts or {}))
+    def note(self, epoch: int, *entries: tuple[str, Kind, Mapping[str, Any]]) -> None:
+        """Add entries (step, kind, facts) to the journal, all in one transaction. Raises Fenced."""
+
+        def act(connection: PostgresConnection) -> None:
+            for step, kind, facts in entries:
+                self._append(connection, epoch, step, kind, facts)
+
+        self._write(act)
 
     def _append(
         self, connection: PostgresConnection, epoch: int, step: str, kind: Kind, facts: Mapping[str, Any]

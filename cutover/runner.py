@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import zip_longest
 from typing import Any, Final
 
 import structlog
@@ -29,29 +30,38 @@ AGAIN_S: Final = 1.0
 
 def advance(steps: Sequence[Step], site: Site, run: Run, logbook: Logbook) -> None:
     """Do each step once. Raises the first failure, with its entry written if the control store takes it."""
-    for step in steps:
+    logbook.note(run.epoch, (steps[0].name, Kind.INTENT, {}))
+    for step, following in zip_longest(steps, steps[1:]):  # the last has no next
         if run.stop.is_set():
             raise Cancelled(domain=site.domain.name, before=step.name)
-        _do(step, site, run, logbook)
+        _do(step, site, run, logbook, following)
 
 
-def _do(step: Step, site: Site, run: Run, logbook: Logbook) -> None:
-    logbook.note(run.epoch, step.name, Kind.INTENT)
+def _insist_on(step: Step, site: Site, run: Run, logbook: Logbook) -> None:
+    logbook.note(run.epoch, (step.name, Kind.INTENT, {}))
+    _do(step, site, run, logbook, None)
+
+
+def _do(step: Step, site: Site, run: Run, logbook: Logbook, following: Step | None) -> None:
+    """Do a step whose intent is written; the intent of the next is written with what was observed, in one commit."""
     began = time.monotonic()
     try:
         seen = dict(step.do(site, run))
     except CrossfadeError as error:
         log.warning("step_failed", domain=site.domain.name, step=step.name, error=str(error))
-        logbook.note(run.epoch, step.name, Kind.FAILED, {"error": str(error)})
+        logbook.note(run.epoch, (step.name, Kind.FAILED, {"error": str(error)}))
         raise
     seen["took_s"] = round(time.monotonic() - began, 4)
-    logbook.note(run.epoch, step.name, Kind.OBSERVED, seen)
+    next_intent: list[tuple[str, Kind, dict[str, Any]]] = (
+        [(following.name, Kind.INTENT, {})] if following is not None else []
+    )
+    logbook.note(run.epoch, (step.name, Kind.OBSERVED, seen), *next_intent)
     log.info("step_done", domain=site.domain.name, step=step.name, epoch=run.epoch, **seen)
 
 
 def insist(steps: Sequence[Step], site: Site, run: Run, logbook: Logbook, stop: threading.Event) -> bool:
     """Do each step until it succeeds; False when `stop` was set before all were done. Raises Fenced."""
-    return all(until_done(partial(_do, step, site, run, logbook), site, logbook, stop) for step in steps)
+    return all(until_done(partial(_insist_on, step, site, run, logbook), site, logbook, stop) for step in steps)
 
 
 def until_done(act: Callable[[], Any], site: Site, logbook: Logbook, stop: threading.Event) -> bool:

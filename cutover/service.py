@@ -76,7 +76,7 @@ class Cutovers:
         secret = secrets.token_hex(32)
         self._workers = {
             name: _Worker(
-                settings, domain_plan(settings, name, plan, tables), info, plan, tables, followers, fence, secret,
+                settings, domain_plan(settings, name, plan, tables), info, tables, followers, fence, secret,
                 self._stop, self._one_at_a_time,
             )
             for name in settings.domains
@@ -130,7 +130,6 @@ class _Worker:
         settings: Settings,
         domain: DomainPlan,
         info: ServerInfo,
-        plan: MigrationPlan,
         tables: Mapping[TableId, TableDef],
         followers: Followers,
         fence: int,
@@ -147,7 +146,7 @@ class _Worker:
         hooks = Hooks.of(domain.name, settings.domains[domain.name].route)
         self._site = Site(settings, domain, info, followers, self.reverse, hooks)
         self._logbook = Logbook(settings, domain.name, fence)
-        self.driver = Driver(self._site, self._logbook, plan, tables, secret, stop)
+        self.driver = Driver(self._site, self._logbook, tables, secret, stop)
         self.thread = threading.Thread(target=self._run, name=f"domain-{domain.name}", daemon=True)
 
     def take(self, request: Request) -> None:
