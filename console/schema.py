@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from config.load import load_settings
 from config.settings import Settings
 from console.output import Invocation
 from daemon.planning import read_plan
-from model.errors import ExitCode
+from model.errors import ExitCode, UsageError
 from stores.errors import translated
 from stores.postgres import connect_store
 from sync.postgres.drift import Difference, differences, render
@@ -29,10 +30,10 @@ def register(app: typer.Typer) -> None:
     app.add_typer(schema_app, name="schema")
 
 
-def _drift(settings: Settings, plan: MigrationPlan) -> list[Difference]:
+def _drift(settings: Settings, plan: MigrationPlan, stores: Sequence[str]) -> list[Difference]:
     found: list[Difference] = []
-    for name, store in settings.stores.items():
-        with closing(connect_store(store.dsn, application="crossfade schema")) as connection:
+    for name in stores:
+        with closing(connect_store(settings.stores[name].dsn, application="crossfade schema")) as connection:
             tables = [item.target for item in plan.of_store(name)]
             with translated(f"store {name}"):
                 catalog = read_store(connection, {table.schema for table in tables})
@@ -49,9 +50,11 @@ def plan(
     """Print the DDL per store; with --diff, how the stores differ from it (exit 5 when they do)."""
     invocation: Invocation = context.obj
     settings = load_settings(invocation.config)
+    if store is not None and store not in settings.stores:
+        raise UsageError(f"there is no store {store}", hint=f"Stores: {', '.join(settings.stores)}")
     planned = read_plan(settings)
     if diff:
-        found = _drift(settings, planned.plan)
+        found = _drift(settings, planned.plan, [store] if store else list(settings.stores))
         if invocation.json:
             invocation.emit("crossfade.schema-diff/1", {"differences": [dataclasses.asdict(item) for item in found]})
         else:

@@ -122,7 +122,7 @@ def require_fit(catalog: StoreCatalog, tables: Iterable[TargetTable], store: str
     if misfits:
         first = misfits[0]
         raise SchemaDrift(
-            f"{len(misfits)} part{'s' if len(misfits) > 1 else ''} of the store {store} do not fit the plan:\n"
+            f"{len(misfits)} {'parts do' if len(misfits) > 1 else 'part does'} not fit the plan in the store {store}:\n"
             + render(misfits),
             hint="Drop or mend the tables in the store, or give the rule another `table` or type.",
             table=first.table,
