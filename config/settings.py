@@ -218,6 +218,8 @@ class ApplySettings(Part):
 
     max_rows: int = Field(default=20_000, ge=1)
     max_bytes: int = Field(default=16 << 20, ge=1 << 12)
+    max_parked_rows: int = Field(default=1_000, ge=1)
+    """So many parked changes hold a table."""
 
 
 class RetrySettings(Part):

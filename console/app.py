@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from console import assess, configure, cutover, daemon, demo, doctor, repair, rollback, schema, status, verify
+from console import assess, configure, cutover, daemon, demo, doctor, errors, repair, rollback, schema, status, verify
 from console.output import Invocation, Output
 
 app = typer.Typer(
@@ -64,5 +64,6 @@ doctor.register(app)
 demo.register(app)
 verify.register(app)
 repair.register(app)
+errors.register(app)
 cutover.register(app)
 rollback.register(app)

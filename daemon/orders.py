@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -33,6 +33,8 @@ class Orders:
             "pause": self._pause,
             "resume": self._resume,
             "release": self._release,
+            "errors_retry": self._errors_retry,
+            "errors_discard": self._errors_discard,
             "domain": self._domain,
         }
 
@@ -69,7 +71,10 @@ class Orders:
             return CommandState.FAILED, {"error": str(error), "hint": error.hint, "exit_code": int(error.exit_code)}
 
     def _stores(self, command: Command) -> list[str]:
-        names = [str(name) for name in command.args.get("stores", [])]
+        return self._known(command.args.get("stores", []))
+
+    def _known(self, given: Iterable[object]) -> list[str]:
+        names = [str(name) for name in given]
         unknown = [name for name in names if name not in self._settings.stores]
         if unknown:
             raise UsageError(
@@ -93,6 +98,21 @@ class Orders:
 
     def _release(self, command: Command) -> Mapping[str, Any]:
         return {"released": self._parts.release(str(command.args.get("table", "")))}
+
+    def _errors_retry(self, command: Command) -> Mapping[str, Any]:
+        chosen = command.args
+        names = self._known([chosen["store"]] if chosen.get("store") else [])
+        found = self._parts.retry_parked(names, chosen.get("id"), chosen.get("table"))
+        return {
+            "families": [
+                {"plan": one.plan_id, "key": list(one.key), "ids": list(one.ids), "error": one.error} for one in found
+            ]
+        }
+
+    def _errors_discard(self, command: Command) -> Mapping[str, Any]:
+        store, identifier = str(command.args["store"]), int(command.args["id"])
+        self._parts.discard_parked(store, identifier)
+        return {"store": store, "discarded": identifier}
 
     def _domain(self, command: Command) -> Mapping[str, Any]:
         """Cut over, roll back and the like: taken here, answered through the domain's row when it is over."""

@@ -28,6 +28,7 @@ from daemon.status import (
 from daemon.worker import Worker
 from model.errors import ApplyError, CrossfadeError, UsageError
 from model.position import Position
+from stores.control.quarantine import Parked
 from stores.control.table_states import Phase, TableState
 from stores.mysql import ServerInfo, binlog_end, connect_source, probe
 from stores.postgres import connect_store
@@ -39,6 +40,7 @@ from sync.changes import ChangeReader
 from sync.copy_board import StoreCopy
 from sync.mysql.decode import TableDecoder
 from sync.mysql.reader import BinlogReader
+from sync.parked_retry import Retried
 from sync.relay.reader import RelayReader
 from sync.table_phase import TablePhases, needed_from
 from transforms.plan import TablePlan
@@ -241,6 +243,21 @@ class Parts:
             raise UsageError(f"no held table is called {table}", hint="See: crossfade status --tables")
         return released
 
+    def retry_parked(self, stores: Sequence[str], identifier: int | None, table: str | None) -> list[Retried]:
+        """Apply changes in quarantine again: one, those of a table, or all. Raises TimedOut."""
+
+        def chosen(row: Parked) -> bool:
+            source = row.plan_id.partition(">")[0]
+            named = table is None or table in (row.plan_id, source, source.rpartition(".")[2])
+            return named and identifier in (None, row.id)
+
+        return [one for name in stores for one in self._appliers[name].retry_parked(chosen)]
+
+    def discard_parked(self, store: str, identifier: int) -> None:
+        """Give up one change in quarantine. Raises UsageError when it is not there, TimedOut."""
+        if store not in self._appliers or self._appliers[store].discard_parked(identifier) is None:
+            raise UsageError(f"store {store} has no parked change {identifier}", hint="See: crossfade errors list")
+
     # -- questions
 
     def everything_streams(self) -> bool:
@@ -317,6 +334,10 @@ class Parts:
                 found.append(Reason("STORE_HALTED", f"store {name}", state.error or "halted", state.hint or ""))
             elif state.mode is Mode.RETRYING:
                 found.append(Reason("STORE_RETRYING", f"store {name}", state.error or "", state.hint or ""))
+            for plan_id, parked in state.parked.items():
+                found.append(
+                    Reason("TABLE_QUARANTINED", plan_id, f"{parked} changes are in quarantine", "crossfade errors list")
+                )
             if name in self._pauses:
                 found.append(
                     Reason("PAUSED", f"store {name}", f"paused: {self._pauses[name]}", f"crossfade resume {name}")

@@ -13,15 +13,17 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
 from config.settings import ApplySettings, RetrySettings
-from model.errors import CrossfadeError, Fenced, Refused
+from model.errors import CrossfadeError, Fenced, Refused, TimedOut
 from stores.control import checkpoints, schema_history, table_states
 from stores.control.checkpoints import Checkpoint
+from stores.control.quarantine import Parked
 from stores.control.schema_history import SchemaHistory
 from stores.errors import translated
 from stores.postgres import PostgresConnection
@@ -31,9 +33,13 @@ from sync.applier_ports import Relay, SchemaSteps, StorePlan
 from sync.applier_state import ApplierState, Mode
 from sync.change_group import ChangeGroup
 from sync.changes import ChangeSource, Transaction, located
+from sync.parked_retry import Retried
+from sync.parking import Parking
 from sync.postgres.apply import StoreWriter
 from sync.table_phase import MAIN, Phase, TablePhases
 from transforms.plan import TablePlan
+
+_T = TypeVar("_T")
 
 log = structlog.get_logger(__name__)
 
@@ -73,6 +79,7 @@ class StoreApplier:
         self._read_changes = read_changes
         self._settings = settings
         self._retry = retry
+        self._parking = Parking(plan.stream, plan.plans)
         self._resumed = threading.Event()
         self._resumed.set()
         self._flush_asked = threading.Event()
@@ -114,6 +121,35 @@ class StoreApplier:
     def release(self, plan_id: str) -> None:
         """Let a held table catch up and go on."""
         self._requests.put(lambda steps: steps.release(plan_id))
+
+    def retry_parked(self, chosen: Callable[[Parked], bool], timeout_s: float = 25.0) -> list[Retried]:
+        """Apply parked changes again, with all that share a key with a chosen one. Raises TimedOut."""
+        return self._asked(lambda steps: steps.retry_parked(chosen), timeout_s)
+
+    def discard_parked(self, identifier: int, timeout_s: float = 25.0) -> Parked | None:
+        """Give up one parked change; None when there is none of this number. Raises TimedOut."""
+        return self._asked(lambda steps: steps.discard_parked(identifier), timeout_s)
+
+    def _asked(self, act: Callable[[PhaseSteps], _T], timeout_s: float) -> _T:
+        """Have the applier's thread do something and wait for what it gives."""
+        answer: Future[_T] = Future()
+
+        def request(steps: PhaseSteps) -> None:
+            if answer.cancelled():
+                return
+            found = act(steps)
+            if answer.set_running_or_notify_cancel():
+                answer.set_result(found)
+
+        self._requests.put(request)
+        try:
+            return answer.result(timeout_s)
+        except TimeoutError:
+            answer.cancel()
+            raise TimedOut(
+                f"the applier of store {self._plan.store} did not answer within {timeout_s:.0f} s",
+                hint="It must be running and not paused. See: crossfade status",
+            ) from None
 
     # -- the thread
 
@@ -172,6 +208,8 @@ class StoreApplier:
                     table_states.ensure(connection, self._plan.stream, self._plan_ids)
                 self.phases.refresh(lambda: table_states.load(connection, self._plan.stream))
                 history = schema_history.load(connection, self._plan.stream)
+                self._parking = Parking(self._plan.stream, self._plan.plans)
+                self._parking.load(connection)
             self._changes = self._read_changes(history)
             writer = StoreWriter(connection, self._plan.store, checkpoint, self._plan.graph)
             writer.prepare_session()
@@ -192,6 +230,7 @@ class StoreApplier:
             take=self._take,
             noted=self._noted,
             warn=lambda error: self._set(error=str(error), hint=error.hint),
+            parking=self._parking,
         )
         while not stop.is_set():
             if not self._resumed.is_set():
@@ -208,6 +247,7 @@ class StoreApplier:
     def _answer(self, request: Callable[[PhaseSteps], None], steps: PhaseSteps) -> None:
         try:
             request(steps)
+            self._set(parked=MappingProxyType(dict(self._parking.counts)))
         except CrossfadeError as error:
             if error.transient:
                 self._requests.put(request)
@@ -235,7 +275,7 @@ class StoreApplier:
                 if group.full or (group.dirty and old):
                     self._commit(writer, group, last, count)
                     last, count = None, 0
-                    if steps.due:
+                    if steps.due or not self._requests.empty():
                         break
                 if stop.is_set() or not self._resumed.is_set() or self.phases.version != version:
                     break
@@ -267,12 +307,13 @@ class StoreApplier:
             lambda plan_id: self.phases.get(plan_id).phase is Phase.STREAMING,
             max_rows=self._settings.max_rows,
             max_bytes=self._settings.max_bytes,
+            parking=self._parking,
         )
 
     def _take(self, group: ChangeGroup, transaction: Transaction) -> None:
         try:
             for batch in self._changes.batches(transaction, group.wanted):
-                group.add(batch)
+                group.add(batch, transaction.seq)
         except CrossfadeError as error:
             located(error, transaction)
             raise
@@ -301,6 +342,15 @@ class StoreApplier:
         """After a commit: counters, and the marks that it wrote."""
         self._commits += 1
         self._counts.update(group.counts)
+        self._set(parked=MappingProxyType(dict(self._parking.counts)))
+        for plan_id in group.parked:
+            parked = self._parking.counts.get(plan_id, 0)
+            if parked >= self._settings.max_parked_rows:
+                self.hold(
+                    plan_id,
+                    f"{parked} changes are in quarantine, the limit is {self._settings.max_parked_rows}; "
+                    "mend them, then: crossfade errors retry --all; crossfade errors release TABLE",
+                )
         for plan_id in group.swept:
             state = self.phases.get(plan_id)
             if state.phase in (Phase.REPLAYING, Phase.CONVERGING, Phase.STREAMING):
@@ -318,6 +368,7 @@ class StoreApplier:
             applied_rows=checkpoint.applied_rows,
             applied_transactions=checkpoint.applied_transactions,
             tables=MappingProxyType(dict(self._counts)),
+            parked=MappingProxyType(dict(self._parking.counts)),
         )
 
     def _set(self, **changes: object) -> None:

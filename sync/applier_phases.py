@@ -14,11 +14,15 @@ import structlog
 
 from model.errors import ApplyError
 from model.position import BinlogCoordinate
+from stores.control import quarantine
 from stores.control.checkpoints import Checkpoint
+from stores.control.quarantine import Parked, QuarantineState
 from stores.errors import translated
 from sync.applier_ports import Relay, SchemaSteps, StorePlan
 from sync.change_group import ChangeGroup
 from sync.changes import Transaction
+from sync.parked_retry import Retried, apply_family, families
+from sync.parking import Parking
 from sync.postgres.apply import StoreWriter
 from sync.postgres.cascading import sweep
 from sync.table_phase import MAIN, Phase, TablePhases, TableState, moved, released
@@ -42,7 +46,9 @@ class PhaseSteps:
         take: Callable[[ChangeGroup, Transaction], None],
         noted: Callable[[ChangeGroup], None],
         warn: Callable[[ApplyError], None],
+        parking: Parking,
     ) -> None:
+        self._parking = parking
         self._writer = writer
         self._plan = plan
         self._relay = relay
@@ -101,6 +107,51 @@ class PhaseSteps:
         if state.phase is Phase.HELD:
             self.save(released(state))
 
+    # -- quarantine
+
+    def retry_parked(self, chosen: Callable[[Parked], bool]) -> list[Retried]:
+        """Apply parked changes again, key by key, with everything that waits behind a chosen one."""
+        done = []
+        for plan in self._plan.plans:
+            rows = self._waiting(plan)
+            for family in families(plan, rows):
+                if not any(map(chosen, family)):
+                    continue
+                self._writer.hold_fence()
+                result = apply_family(self._writer, plan, family)
+                if result.error is None:
+                    with translated(f"store {self._plan.store}"):
+                        quarantine.settle(
+                            self._writer.connection, self._plan.stream, result.ids, QuarantineState.RETRIED
+                        )
+                self._writer.commit_only()
+                done.append(result)
+            self._reload(plan)
+        return done
+
+    def discard_parked(self, identifier: int) -> Parked | None:
+        """Give up one parked change for ever (its row stays as a record); what waits behind it can be retried."""
+        with translated(f"store {self._plan.store}"):
+            found = quarantine.find(self._writer.connection, self._plan.stream, identifier)
+        if found is None or found.state is not QuarantineState.PARKED:
+            return None
+        self._writer.hold_fence()
+        with translated(f"store {self._plan.store}"):
+            quarantine.settle(self._writer.connection, self._plan.stream, [identifier], QuarantineState.DISCARDED)
+        self._writer.commit_only()
+        for plan in self._plan.plans:
+            if plan.id == found.plan_id:
+                self._reload(plan)
+        return found
+
+    def _waiting(self, plan: TablePlan) -> tuple[Parked, ...]:
+        with translated(f"store {self._plan.store}"):
+            return quarantine.waiting(self._writer.connection, self._plan.stream, [plan.id])
+
+    def _reload(self, plan: TablePlan) -> None:
+        with translated(f"store {self._plan.store}"):
+            self._parking.load(self._writer.connection, [plan.id])
+
     def settles(self, last: Transaction) -> bool:
         """Whether a converging table becomes exact with this transaction: then the checkpoint should not idle."""
         return any(
@@ -124,6 +175,9 @@ class PhaseSteps:
 
     def _replay(self, plans: Sequence[TablePlan], stop: threading.Event) -> None:
         """Bring copied tables from their gates to the checkpoint; their progress commits with their rows."""
+        # What the copy could not load waits too.
+        with translated(f"store {self._plan.store}"):
+            self._parking.load(self._writer.connection, [plan.id for plan in plans])
         for plan in plans:
             state = self._phases.get(plan.id)
             if state.phase is Phase.COPIED:
@@ -227,6 +281,9 @@ class PhaseSteps:
             return True
         graph = self._plan.graph
         middles = {middle.id for edge in graph.chained(plan) for middle, _ in graph.middles(edge)}
+        if any(self._parking.counts.get(middle) for middle in middles):
+            # A parent in quarantine is missed by no child: its children are no orphans.
+            return False
         return all(self._exact(middle, self._writer.checkpoint) for middle in middles)
 
     def _sweep(self, plan: TablePlan) -> None:

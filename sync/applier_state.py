@@ -41,6 +41,8 @@ class ApplierState:
     tables: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     """Plan id → changes applied since the process started."""
     phases: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    parked: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """Plan id → changes in quarantine."""
     error: str | None = None
     """The last error; with RUNNING it has been overcome."""
     hint: str | None = None

@@ -1,22 +1,36 @@
 """Collects routed changes and cascade triggers into segments and writes them in the order the source had.
 
 A segment may hold triggers only of cascades whose reach its own changes do not meet, so that both can be done one after
-the other; otherwise it is flushed first. Several segments make one PostgreSQL transaction. Commits nothing.
+the other; otherwise it is flushed first. Several segments make one PostgreSQL transaction. A change that is refused is
+parked in that transaction, and so is what waits behind it. Commits nothing.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
+from model.errors import ValueRefused
 from model.rows import Op, RowChange
 from model.tables import TableId
 from sync.cascades import CascadeGraph, Edge, Trigger
 from sync.changes import RowsBatch
 from sync.fold import Segment
+from sync.parking import Parking
 from sync.postgres.apply import StoreWriter
-from sync.routing import Router, TargetChange
+from sync.routing import PlanRouter, Router, TargetChange
 from transforms.plan import TablePlan
+
+
+@dataclass(frozen=True, slots=True)
+class _Added:
+    """A change as it went into the segment, to find the one that a store refuses."""
+
+    target: TargetChange
+    change: RowChange
+    seq: int
+    ordinal: int
 
 
 class ChangeGroup:
@@ -35,7 +49,12 @@ class ChangeGroup:
         *,
         max_rows: int,
         max_bytes: int,
+        parking: Parking | None = None,
     ) -> None:
+        """Without `parking` a refused change is raised."""
+        self._parking = parking
+        self._items: list[_Added | Trigger] = []
+        self._ordinal = 0
         self._writer = writer
         self._graph = graph
         self._exact = exact
@@ -54,6 +73,8 @@ class ChangeGroup:
         """Changes per plan since the last commit."""
         self.swept: set[str] = set()
         """Plans that were marked for a sweep since the last commit."""
+        self.parked: Counter[str] = Counter()
+        """Changes that were parked since the last commit, per plan; `counts` and `rows` are without them."""
 
     def set_active(self, plans: Iterable[TablePlan]) -> None:
         """Which plans are written from here on. Flushes nothing: call it between transactions."""
@@ -68,41 +89,114 @@ class ChangeGroup:
     @property
     def full(self) -> bool:
         """Whether the transaction is as large as it should get."""
-        return self.rows >= self._max_rows or self.bytes >= self._max_bytes
+        return self.rows + self.parked.total() >= self._max_rows or self.bytes >= self._max_bytes
 
     @property
     def dirty(self) -> bool:
         """Whether anything was added since the last commit."""
-        return self.rows > 0 or bool(self._triggers) or self._writer.in_transaction
+        return self.rows > 0 or bool(self._triggers) or self._writer.in_transaction or self._unwritten > 0
 
-    def add(self, batch: RowsBatch) -> None:
-        """Take the changes of one event. Raises ValueRefused, ApplyError and what the store raises."""
+    def add(self, batch: RowsBatch, seq: int = 0) -> None:
+        """Take the changes of one event of transaction `seq`.
+
+        Raises ApplyError and what the store raises; ValueRefused only without `parking`.
+        """
         router = self._routers.get(batch.table)
         for change in batch.changes:
             if router is not None:
-                for target in router.route(change):
-                    self._add_target(target)
+                for one in router.routers:
+                    self._route(one, change, seq)
             if batch.cascades and change.op is not Op.INSERT:
                 self._add_triggers(change)
         self.bytes += batch.bytes
         self._segment_bytes += batch.bytes
-        if self._segment.changes >= self._max_rows or self._segment_bytes >= self._max_bytes:
+        if self._segment.changes + self._unwritten >= self._max_rows or self._segment_bytes >= self._max_bytes:
             self.flush()
 
     def flush(self) -> None:
-        """Write the segment into the open transaction."""
-        if len(self._segment) or self._triggers:
-            self._writer.apply(self._segment, self._triggers, self.active)
+        """Write the segment, and what was parked, into the open transaction."""
+        segment, triggers, items = self._segment, self._triggers, self._items
         self._segment = Segment(self._writer.lookup)
         self._segment_bytes = 0
-        self._triggers = []
+        self._triggers, self._items = [], []
         self._reached = set()
+        if len(segment) or triggers:
+            if self._parking is None:
+                self._writer.apply(segment, triggers, self.active)
+            else:
+                self._write(segment, triggers, items, self._parking)
+        if self._parking is not None and self._parking.unwritten:
+            self.parked += self._writer.park(self._parking)
+        self._ordinal = 0
+
+    @property
+    def _unwritten(self) -> int:
+        return self._parking.unwritten if self._parking is not None else 0
+
+    def _write(
+        self, segment: Segment, triggers: Sequence[Trigger], items: Sequence[_Added | Trigger], parking: Parking
+    ) -> None:
+        """Apply a segment; when the store refuses a value, apply its halves, down to the change that it refuses."""
+        try:
+            with self._writer.savepoint():
+                self._writer.apply(segment, triggers, self.active)
+            return
+        except ValueRefused as error:
+            if len(items) == 1:
+                only = items[0]
+                if isinstance(only, Trigger):
+                    raise
+                self._unapply(only, parking, error)
+                return
+        middle = len(items) // 2
+        for half in (items[:middle], items[middle:]):
+            # The first half may have parked keys of the second.
+            segment, triggers, kept = Segment(self._writer.lookup), [], []
+            for item in half:
+                if isinstance(item, Trigger):
+                    triggers.append(item)
+                elif parking.holds(item.target.plan, item.target.plan_id, item.change):
+                    self._unapply(item, parking, None)
+                    continue
+                else:
+                    segment.add(item.target)
+                kept.append(item)
+            if kept:
+                self._write(segment, triggers, kept, parking)
+
+    def _unapply(self, item: _Added, parking: Parking, error: ValueRefused | None) -> None:
+        parking.park(item.target.plan, item.change, item.seq, item.ordinal, error)
+        self.rows -= 1
+        self.counts[item.target.plan_id] -= 1
 
     def committed(self) -> None:
         """Start counting anew after a commit."""
         self.rows = self.bytes = 0
         self.counts.clear()
         self.swept.clear()
+        self.parked.clear()
+
+    def _route(self, router: PlanRouter, change: RowChange, seq: int) -> None:
+        parking = self._parking
+        self._ordinal += 1
+        try:
+            target = router.route(change)
+        except ValueRefused as error:
+            if parking is None:
+                raise
+            waits = parking.holds(router.plan, router.plan_id, change)
+            parking.park(router.plan, change, seq, self._ordinal, None if waits else error)
+            return
+        if target is None:
+            return
+        if parking is not None:
+            if parking.holds(router.plan, router.plan_id, change):
+                parking.park(router.plan, change, seq, self._ordinal, None)
+                return
+            self._add_target(target)
+            self._items.append(_Added(target, change, seq, self._ordinal))
+        else:
+            self._add_target(target)
 
     def _add_target(self, target: TargetChange) -> None:
         plan_id = target.plan_id
@@ -124,6 +218,7 @@ class ChangeGroup:
             if any(self._segment.writes(plan.id) for plan in reach):
                 self.flush()
             self._triggers.append(trigger)
+            self._items.append(trigger)
             self._reached.update(plan.id for plan in reach)
 
     def _reach(self, edge: Edge) -> tuple[TablePlan, ...]:

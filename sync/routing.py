@@ -44,7 +44,7 @@ class PlanRouter:
 
     def __init__(self, plan: TablePlan) -> None:
         self.plan = plan
-        self._plan_id = plan.id
+        self.plan_id = self._plan_id = plan.id
         self._key = _picker(plan.key)
         self._unique_columns = tuple(sorted({index for columns in plan.uniques for index in columns}))
         self._unique = _picker(self._unique_columns)
@@ -172,11 +172,11 @@ class Router:
     """Routes changes of one source table version through all plans that read it."""
 
     def __init__(self, plans: Iterable[TablePlan]) -> None:
-        self._routers = tuple(PlanRouter(plan) for plan in plans)
+        self.routers = tuple(PlanRouter(plan) for plan in plans)
 
     def route(self, change: RowChange) -> list[TargetChange]:
         """Changes of target rows, one per plan that the row concerns. Raises ValueRefused, ApplyError."""
-        return [target for router in self._routers if (target := router.route(change)) is not None]
+        return [target for router in self.routers if (target := router.route(change)) is not None]
 
 
 def _picker(indexes: tuple[int, ...]) -> Callable[[Row], Row]:

@@ -6,6 +6,7 @@ one reads the checkpoint row anew (exactly once rests on the row, never on memor
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -23,6 +24,7 @@ from stores.errors import translated
 from stores.postgres import PostgresConnection
 from sync.cascades import CascadeGraph, Trigger
 from sync.fold import Fate, PlanFold, Segment
+from sync.parking import Parking
 from sync.postgres.cascading import run_triggers
 from sync.postgres.staging import copy_blocks, copy_field
 from sync.postgres.statements import Mask, PlanStatements, stage_name
@@ -91,6 +93,24 @@ class StoreWriter:
         self._open = False
         self.connection.close()
 
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """What is written inside is undone when it raises ApplyError; the transaction goes on. Opens it."""
+        self.begin()
+        staged, used = set(self._staged), set(self._used)
+        with translated(self._where):
+            self.connection.execute("SAVEPOINT crossfade_part")
+        try:
+            yield
+        except ApplyError:
+            with translated(self._where):
+                self.connection.execute("ROLLBACK TO SAVEPOINT crossfade_part")
+            # Staging tables that were created inside are gone, and emptied ones are full again.
+            self._staged, self._used = staged, used
+            raise
+        with translated(self._where):
+            self.connection.execute("RELEASE SAVEPOINT crossfade_part")
+
     def lookup(self, plan: TablePlan, key: Row) -> Row | None:
         """The row of a key as the store has it now, as text forms."""
         self.begin()
@@ -143,6 +163,12 @@ class StoreWriter:
         self.begin()
         with translated(self._where):
             return table_states.load(self.connection, self.checkpoint.stream).get(plan_id)
+
+    def park(self, parking: Parking) -> Counter[str]:
+        """Write what is newly parked into the open transaction; gives the number per plan."""
+        self.begin()
+        with translated(self._where):
+            return parking.write(self.connection)
 
     def clear_sweep(self, plan_id: str) -> None:
         """Take back the mark of a sweep in the open transaction that has swept."""

@@ -275,11 +275,13 @@ def test_a_lost_fence_halts(store_db: StoreDatabase) -> None:
 def test_an_error_that_retries_cannot_mend_halts_with_its_place(store_db: StoreDatabase) -> None:
     source = SourceModel({"t": PLAIN})
     applying = Applying.prepare(store_db, source)
-    bad: Row = (b"1", b"x", b"not a number")
-    applying.relay.add([RowsBatch(PLAIN.id, [RowChange(Op.INSERT, PLAIN.id, None, bad)], True, 10)])
+    with applying.connect() as connection:
+        connection.execute("ALTER TABLE t DROP COLUMN slot")
+    row: Row = (b"1", b"x", b"1")
+    applying.relay.add([RowsBatch(PLAIN.id, [RowChange(Op.INSERT, PLAIN.id, None, row)], True, 10)])
     with running(applying.applier()) as applier:
         state = wait_for(applier, lambda state: state.mode is Mode.HALTED, halted=True)
-    assert state.error and "not a number" in state.error and "seq 1" in state.error
+    assert state.error and "slot" in state.error and "seq 1" in state.error
     assert applying.checkpoint().seq == 0
 
 

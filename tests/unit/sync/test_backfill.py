@@ -13,11 +13,11 @@ from pydantic import SecretStr
 
 from model.errors import ValueRefused
 from model.position import BinlogCoordinate, Flavour, Position
-from model.rows import Field
+from model.rows import Field, Op, RowChange
 from model.tables import ColumnDef, TableDef, TableId
 from sync.copy_board import Board, Job, StoreCopy
-from sync.copy_refusals import key_of, payload_of
 from sync.mysql.chunks import ChunkKey, Span
+from sync.parked_rows import row_key, to_payload
 from sync.postgres.copy import Loaded, Refusal, encode, projector
 from sync.progress import ProgressMeter
 from sync.relay.values import RelayTail
@@ -190,8 +190,9 @@ class TestProjector:
 class TestRefusals:
     def test_key_and_payload_are_storable(self) -> None:
         refusal = Refusal((b"a\x00b", None), ValueRefused("no"))
-        assert key_of(plan(), refusal) == ("a\\u0000b",)
-        assert payload_of(plan(), refusal) == b'{"id":"a\\u0000b","v":null}'
+        assert row_key(plan(), refusal.source) == ("a\\u0000b",)
+        change = RowChange(Op.INSERT, plan().source.id, None, refusal.source)
+        assert to_payload(plan(), change) == b'{"id":"a\\u0000b","v":null}'
 
 
 @dataclass

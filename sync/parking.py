@@ -1,0 +1,99 @@
+"""Which keys of a store wait in quarantine, and what is to be put there with the next commit.
+
+Later changes of a parked key wait behind it, in order; everything else flows. Belongs to one connection's life: the
+store is the truth and is read anew after every connect.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from model.errors import ValueRefused
+from model.rows import Op, RowChange
+from stores.control import quarantine
+from stores.control.quarantine import Parked
+from stores.postgres import PostgresConnection
+from sync.parked_rows import Key, from_payload, keys_of, storable, to_payload
+from transforms.plan import TablePlan
+
+WAITS: Final = "waits behind an earlier change of its key"
+
+
+@dataclass(frozen=True, slots=True)
+class _New:
+    ordinal: int
+    seq: int
+    plan: TablePlan
+    change: RowChange
+    error: str
+
+
+class Parking:
+    """The parked keys of one store's plans."""
+
+    def __init__(self, stream: str, plans: Iterable[TablePlan]) -> None:
+        self._stream = stream
+        self._plans = {plan.id: plan for plan in plans}
+        self._keys: dict[str, set[Key]] = {}
+        self._counts: Counter[str] = Counter()
+        self._new: list[_New] = []
+
+    def load(self, connection: PostgresConnection, plan_ids: Collection[str] | None = None) -> None:
+        """Read what the store holds, of some plans or of all. Needs nothing unwritten of them."""
+        wanted = self._plans.keys() if plan_ids is None else self._plans.keys() & set(plan_ids)
+        for plan_id in wanted:
+            self._keys.pop(plan_id, None)
+            self._counts.pop(plan_id, None)
+        for row in quarantine.waiting(connection, self._stream, wanted):
+            self._keys.setdefault(row.plan_id, set()).update(parked_keys(self._plans[row.plan_id], row))
+            self._counts[row.plan_id] += 1
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Plan id → number of parked changes, those that are not committed yet included."""
+        return {plan_id: count for plan_id, count in self._counts.items() if count}
+
+    @property
+    def unwritten(self) -> int:
+        """How many changes wait for `write`."""
+        return len(self._new)
+
+    def holds(self, plan: TablePlan, plan_id: str, change: RowChange) -> bool:
+        """Whether the change concerns a parked key."""
+        keys = self._keys.get(plan_id)
+        return keys is not None and not keys.isdisjoint(keys_of(plan, change))
+
+    def park(self, plan: TablePlan, change: RowChange, seq: int, ordinal: int, error: ValueRefused | None) -> None:
+        """Set a change aside; `ordinal` is its place among those that are written together. No error: it waits."""
+        self._keys.setdefault(plan.id, set()).update(keys_of(plan, change))
+        self._counts[plan.id] += 1
+        self._new.append(_New(ordinal, seq, plan, change, storable(str(error)) if error is not None else WAITS))
+
+    def write(self, connection: PostgresConnection) -> Counter[str]:
+        """Put what is new into the open transaction, in the order of the stream; gives the number per plan."""
+        done: Counter[str] = Counter()
+        for new in sorted(self._new, key=lambda one: one.ordinal):
+            quarantine.park(
+                connection,
+                self._stream,
+                new.plan.id,
+                key=keys_of(new.plan, new.change)[0],
+                seq=new.seq,
+                op=new.change.op,
+                payload=to_payload(new.plan, new.change),
+                error=new.error,
+            )
+            done[new.plan.id] += 1
+        self._new.clear()
+        return done
+
+
+def parked_keys(plan: TablePlan, row: Parked) -> set[Key]:
+    """The keys that wait because of a stored row: the key under which it is stored, and the one it moves to."""
+    found: set[Key] = {tuple(row.key)}
+    if row.op == Op.UPDATE:
+        found.update(keys_of(plan, from_payload(plan, Op.UPDATE, row.payload)))
+    return found
