@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -22,3 +23,10 @@ def store15(postgres15: RunningServer) -> Iterator[StoreDatabase]:
     """A fresh database on PostgreSQL 15."""
     with store_database(postgres15) as database:
         yield database
+
+
+@pytest.fixture
+def postgres15_dbs(postgres15: RunningServer) -> Iterator[Callable[[], StoreDatabase]]:
+    """Makes any number of fresh databases on PostgreSQL 15."""
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(store_database(postgres15))

@@ -6,6 +6,7 @@ import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -106,3 +107,29 @@ def test_goes_on_when_servers_come_back(
         migration.wait_caught_up()
         migration.daemon.send_signal(signal.SIGINT)
         assert migration.daemon.wait(timeout=40) == ExitCode.INTERRUPTED
+
+
+def test_a_halted_store_says_what_to_do_and_the_others_go_on(
+    mariadb_db: SourceDatabase, store15: StoreDatabase, migration: Migration
+) -> None:
+    with store_database(store15.server) as other:
+        mariadb_db.execute("CREATE TABLE t (id int PRIMARY KEY, v int)", "CREATE TABLE u (id int PRIMARY KEY, v int)")
+        migration.ok("init", "--source", mariadb_db.dsn, "--store", f"one={store15.dsn}", "--store", f"two={other.dsn}")
+        migration.config.write_text(migration.config.read_text().replace("  u: {}", "  u: {store: two}"))
+        migration.ok("schema", "apply")
+        migration.start()
+        migration.wait_caught_up()
+        other.execute("ALTER TABLE u DROP COLUMN v")
+        mariadb_db.execute("INSERT INTO u VALUES (1, 1)", "INSERT INTO t VALUES (1, 1)")
+
+        def halted(document: dict[str, Any]) -> bool:
+            (one, two) = document["stores"]
+            return (two["state"], one["waiting_transactions"], one["rows_applied"]) == ("halted", 0, 1)
+
+        document = migration.wait(halted)
+        assert document["health"] == "failed"
+        assert any("crossfade schema plan --diff" in step for step in document["next_steps"])
+        assert store15.rows("SELECT id FROM t") == [(1,)]
+        assert migration.terminate() == ExitCode.CLEAN
+        ended = migration.ok("-o", "json", "status").document()
+        assert [reason["code"] for reason in ended["reasons"]] == ["STORE_HALTED", "DAEMON_STOPPED"]
