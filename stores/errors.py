@@ -27,6 +27,9 @@ MYSQL_ACCESS = {1044, 1045, 1142, 1143, 1227, 1698, 3159}
 MYSQL_LOST = {2006, 2013, 2014, 2055, 1053, 1927, 4031}
 MYSQL_UNREACHABLE = {2002, 2003, 2005, 1040, 1129, 1130, 1203}
 MYSQL_BUSY = {1205, 1213, 1614, 3572}
+POSTGRES_SHAPE = {"42P01", "42703", "42804", "3F000"}
+"""Undefined table, column or schema, wrong type: somebody changed the store's tables."""
+_MEND_SCHEMA = "See how the store differs: crossfade schema plan --diff; mend it, then: crossfade stop, crossfade start"
 
 
 def from_mysql(error: pymysql.err.MySQLError, where: str) -> CrossfadeError:
@@ -69,7 +72,8 @@ def from_postgres(error: psycopg.Error, where: str) -> CrossfadeError:
         return kind(f"{where}: {text}", sqlstate=state or None)
     if state.startswith(("22", "23")):
         return ValueRefused(f"{where} says: {text}", hint="See: crossfade errors list", **facts)
-    return ApplyError(f"{where} says: {text}", hint="", **facts)
+    hint = _MEND_SCHEMA if state in POSTGRES_SHAPE else ""
+    return ApplyError(f"{where} says: {text}", hint=hint, **facts)
 
 
 @contextmanager
