@@ -42,7 +42,10 @@ def shape_of(event_type: int, table: TableDef) -> tuple[bool, bool, bool]:
 
 
 class TableDecoder:
-    """Decodes the row events that follow one table map. Make a new one for every new table map or table version."""
+    """Decodes the row events that follow one table map. Make a new one for every new table map or table version.
+
+    One thread at a time: it works in a buffer of its own.
+    """
 
     def __init__(self, table: TableDef, table_map: TableMap) -> None:
         """Check the map against the definition: column count, types, sizes, and names and signs when it has them.

@@ -55,13 +55,15 @@ cdef class RowReader:
     cdef Py_ssize_t end
     cdef Py_ssize_t present_before
     cdef Py_ssize_t present_after
+    cdef Py_ssize_t held_before
+    cdef Py_ssize_t held_after
     cdef Py_ssize_t column
     cdef list columns
     cdef list key
 
     @cython.locals(first=int, width=int, value=cython.ulonglong)
     cdef Py_ssize_t lenenc(self, const unsigned char* data) except -1
-    @cython.locals(extra=Py_ssize_t, columns=cython.longlong, bitmap=Py_ssize_t)
+    @cython.locals(extra=Py_ssize_t, columns=cython.longlong, bitmap=Py_ssize_t, index=Py_ssize_t)
     cdef int open(self, const unsigned char* data, Py_ssize_t end, bint extended, bint before, bint after) except -1
     cdef int must_pass(self, Py_ssize_t reached) except -1
     @cython.locals(index=Py_ssize_t, bit=Py_ssize_t, nulls=Py_ssize_t, at=Py_ssize_t, length=Py_ssize_t, held=Py_ssize_t)

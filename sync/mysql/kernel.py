@@ -120,6 +120,7 @@ class RowReader:
         self.key: list[int] = []
         self.at = self.end = 0
         self.present_before = self.present_after = 0
+        self.held_before = self.held_after = 0
         self.column = -1
         if cython.compiled:
             self.room = bytearray(4 * self.count * 8)
@@ -191,6 +192,10 @@ class RowReader:
             self.at += bitmap
         if self.at > end:
             raise self.broken("it ends within its header")
+        self.held_before = self.held_after = 0
+        for index in range(self.count):
+            self.held_before += data[self.present_before + (index >> 3)] >> (index & 7) & 1
+            self.held_after += data[self.present_after + (index >> 3)] >> (index & 7) & 1
         return 0
 
     def must_pass(self, reached: int) -> int:
@@ -201,16 +206,14 @@ class RowReader:
 
     def locate(self, data: bytes, present: int) -> int:
         """Find start and length of every value of the image at the cursor, and go past it."""
-        held = 0
-        for index in range(self.count):
-            held += data[present + (index >> 3)] >> (index & 7) & 1
+        held = self.held_before if present == self.present_before else self.held_after
         nulls = self.at
         at = nulls + ((held + 7) >> 3)
         if at > self.end:
             raise self.broken("it ends within a row")
         bit = 0
         for index in range(self.count):
-            if not data[present + (index >> 3)] >> (index & 7) & 1:
+            if held < self.count and not data[present + (index >> 3)] >> (index & 7) & 1:
                 self.lengths[index] = IS_ABSENT
                 continue
             if data[nulls + (bit >> 3)] >> (bit & 7) & 1:
@@ -272,7 +275,7 @@ class RowReader:
     ) -> list[tuple[Row | None, Row | None]]:
         """Rows of an event as (before, after). See `decode.TableDecoder.decode`."""
         data = body
-        self.sink.cut(0)
+        self.sink.reset()
         self.open(data, len(body), extended, before, after)
         rows: list[tuple[Row | None, Row | None]] = []
         number = 0
@@ -292,7 +295,10 @@ class RowReader:
             column = self.columns[index]
             if index:
                 put(self.sink, 0x09)
-            self.edges[index] = self.sink.mark()
+            if cython.compiled:
+                self.edges[index] = self.sink.size
+            else:
+                self.edges[index] = self.sink.mark()
             self.column = column.source
             column.write(
                 self.sink,
@@ -353,7 +359,7 @@ class RowReader:
     ) -> tuple[list[bytes | None], list[bytes | None], list[bytes | None]] | None:
         """Rows of an event as keys before, keys after and lines after. See `lines.LineDecoder.decode`."""
         data = body
-        self.sink.cut(0)
+        self.sink.reset()
         self.open(data, len(body), extended, before, after)
         if before and not self.covers(data, self.present_before, False):
             return None

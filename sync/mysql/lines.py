@@ -68,7 +68,7 @@ def is_direct(plan: TablePlan) -> bool:
 
 
 class LineDecoder:
-    """Decodes the row events that follow one table map into lines for one plan."""
+    """Decodes the row events that follow one table map into lines for one plan. One thread at a time."""
 
     def __init__(self, plan: TablePlan, table_map: TableMap) -> None:
         """Check the map against the plan's source table. Raises UndecodableRow, Refused; ValueError when not direct."""

@@ -19,6 +19,7 @@ cdef class Sink:
     cdef bytes take(self, Py_ssize_t mark)
     cdef bytes since(self, Py_ssize_t mark)
     cdef int cut(self, Py_ssize_t mark) except -1
+    cdef int reset(self) except -1
     @cython.locals(width=int)
     cdef int put_unsigned(self, unsigned long long value) except -1
     cdef int put_signed(self, long long value) except -1

@@ -78,6 +78,18 @@ class Sink:
             del self.buffer[mark:]
         return 0
 
+    def reset(self) -> int:
+        """Forget everything, and give back the room that a huge value took."""
+        if cython.compiled:
+            self.size = 0
+            if self.capacity > 4194304:
+                self.buffer = bytearray(4096)
+                self.out = self.buffer
+                self.capacity = 4096
+        else:
+            self.buffer.clear()
+        return 0
+
     def put_unsigned(self, value: int) -> int:
         """Write decimal digits."""
         if cython.compiled:
