@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from config.settings import Settings
 from model.errors import ConfigError, UsageError
 from model.tables import TableDef, TableId
 from transforms.plan import MigrationPlan, TablePlan
 from transforms.reverse import ReversePlan, Reversibility, reverse_plans
+from transforms.rules import table_matches
 from transforms.target import TargetTable
 
 
@@ -81,7 +81,7 @@ def domain_plan(settings: Settings, name: str, plan: MigrationPlan, tables: Mapp
 
 
 def _named(table: TableId, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(table.name, pattern) or fnmatchcase(str(table), pattern) for pattern in patterns)
+    return any(table_matches(pattern, table) for pattern in patterns)
 
 
 def _problems(

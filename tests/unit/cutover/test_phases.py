@@ -12,7 +12,7 @@ from cutover.phases import MAY_SERVE, POINTS_OF_NO_RETURN, STABLE, TRANSITIONS, 
 from model.errors import CrossfadeError
 
 
-@pytest.mark.parametrize(("before", "after"), product(Phase, Phase))
+@pytest.mark.parametrize(("before", "after"), list(product(Phase, Phase)))
 def test_every_pair(before: Phase, after: Phase) -> None:
     if before is after or after in TRANSITIONS[before]:
         assert moved(before, after) is after
