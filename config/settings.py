@@ -6,13 +6,11 @@ and `${cred:name}`, which the loader has resolved before these models see them.
 
 from __future__ import annotations
 
-import zoneinfo
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from croniter import croniter
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
 from model.position import Flavour
 
@@ -21,26 +19,6 @@ class Part(BaseModel):
     """Base of every part: frozen, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-
-def _schedule(text: str) -> str:
-    if len(text.split()) != 5 or not croniter.is_valid(text):
-        raise ValueError(f"not a cron expression: {text!r}")
-    return text
-
-
-def _time_zone(name: str) -> str:
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
-        raise ValueError(f"unknown time zone {name!r}") from None
-    return name
-
-
-Schedule = Annotated[str, AfterValidator(_schedule)]
-"""Five cron fields."""
-TimeZone = Annotated[str, AfterValidator(_time_zone)]
-"""A name of the IANA time zone database."""
 
 
 class Tls(StrEnum):
@@ -89,7 +67,6 @@ class StoreSettings(Part):
 
     dsn: SecretStr
     schema_: str = Field(default="public", alias="schema")
-    critical: bool = True
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -234,7 +211,6 @@ class RetrySettings(Part):
 class VerifySettings(Part):
     """Reconciliation."""
 
-    schedule: Schedule | None = None
     workers: int = Field(default=2, ge=1, le=64)
     leaf_rows: int = Field(default=100, ge=1)
     settle_s: float = Field(default=30.0, gt=0)
@@ -249,20 +225,9 @@ class CutoverSettings(Part):
 
 
 class ReportSettings(Part):
-    """Scheduled reports."""
+    """Where reports of cutovers and rollbacks are written."""
 
     directory: Path = Path("crossfade-reports")
-    schedule: Schedule | None = None
-    timezone: TimeZone = "UTC"
-    formats: tuple[Literal["html", "json", "md", "csv", "junit"], ...] = ("html", "json")
-    keep_days: float = 90
-
-
-class HttpSettings(Part):
-    """The daemon's page, metrics and API."""
-
-    listen: str | None = None
-    token: SecretStr | None = None
 
 
 class LogSettings(Part):
@@ -297,7 +262,6 @@ class Settings(Part):
     verify: VerifySettings = VerifySettings()
     cutover: CutoverSettings = CutoverSettings()
     report: ReportSettings = ReportSettings()
-    http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
 
     @property

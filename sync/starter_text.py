@@ -223,9 +223,7 @@ def _tail() -> list[str]:
         "# domains: {orders: {tables: [orders, order_items], stores: [main]}}",
         "",
         "relay: {directory: crossfade-relay}  # the log between reader and stores, on a local disk",
-        'verify: {schedule: null}  # e.g. "*/30 * * * *"',
         "report: {directory: crossfade-reports}",
-        "# http: {listen: '127.0.0.1:8440'}  # page, metrics, API",
         "",
     ]
 

@@ -26,9 +26,7 @@ class BulkLoader:
 
     def __init__(self, address: MysqlAddress, columns: dict[str, str], *, connections: int = 2) -> None:
         self.rows_by_table: Counter[str] = Counter()
-        self._heads = {
-            table: "INSERT INTO `" + table + "` (" + names + ") VALUES " for table, names in columns.items()
-        }
+        self._heads = {table: "INSERT INTO `" + table + "` (" + names + ") VALUES " for table, names in columns.items()}
         self._pending: dict[str, list[str]] = {table: [] for table in columns}
         self._queues: list[Queue[str | None]] = [Queue(_QUEUE_BATCHES) for _ in range(connections)]
         self._error: BaseException | None = None

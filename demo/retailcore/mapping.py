@@ -69,9 +69,8 @@ def config_text(
     user: str,
     database: str,
     directory: Path,
-    listen: str | None = None,
 ) -> str:
-    """The YAML. `engine` is mysql or mariadb; relay and reports go below `directory`; `listen` is host:port."""
+    """The YAML. `engine` is mysql or mariadb; relay and reports go below `directory`."""
     parts = [
         f"""# RetailCore, taken apart into three stores.
 version: 1
@@ -95,17 +94,13 @@ stores:
 relay: {{directory: "{directory / "relay"}"}}
 report: {{directory: "{directory / "reports"}"}}
 """,
-        f'http: {{listen: "{listen}"}}\n' if listen else "",
         """
 defaults:
   zero_dates: infinity                # 0000-00-00 becomes -infinity: fits NOT NULL, and can go back
 
 domains:
 """,
-        *(
-            f"  {domain}:\n    stores: [{domain}]\n    tables: [{', '.join(TABLES[domain])}]\n"
-            for domain in Domain
-        ),
+        *(f"  {domain}:\n    stores: [{domain}]\n    tables: [{', '.join(TABLES[domain])}]\n" for domain in Domain),
         "\ntables:\n",
         *(_rule(table, domain) for domain in Domain for table in TABLES[domain]),
     ]

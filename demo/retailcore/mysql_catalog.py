@@ -104,9 +104,7 @@ class MysqlCatalog(MysqlDatabase):
 
     def swap_skus(self, first: int, second: int) -> None:
         with self._session.transaction() as cursor:
-            cursor.execute(
-                "SELECT id, sku FROM products WHERE id IN (%s, %s) ORDER BY id FOR UPDATE", (first, second)
-            )
+            cursor.execute("SELECT id, sku FROM products WHERE id IN (%s, %s) ORDER BY id FOR UPDATE", (first, second))
             rows = cursor.fetchall()
             if len(rows) != 2:
                 raise Declined("no such product")

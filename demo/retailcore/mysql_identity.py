@@ -36,9 +36,7 @@ class MysqlIdentity(MysqlDatabase):
                 " VALUES (%s, 'billing', 1, %s, %s, %s)",
                 (user_id, user.street, user.city, user.country),
             )
-            cursor.execute(
-                "INSERT INTO wallets (user_id, balance_cents) VALUES (%s, %s)", (user_id, user.gift_cents)
-            )
+            cursor.execute("INSERT INTO wallets (user_id, balance_cents) VALUES (%s, %s)", (user_id, user.gift_cents))
             cursor.execute(
                 "INSERT INTO wallet_entries (user_id, entry_ref, amount_cents, reason, booked_at)"
                 " VALUES (%s, 'welcome', %s, 'gift', %s)",
@@ -55,8 +53,7 @@ class MysqlIdentity(MysqlDatabase):
     def start_session(self, session: NewSession) -> None:
         with self._session.transaction() as cursor:
             cursor.execute(
-                "INSERT INTO sessions (id, user_id, ip, agent, started_at, expires_at)"
-                " VALUES (%s, %s, %s, %s, %s, %s)",
+                "INSERT INTO sessions (id, user_id, ip, agent, started_at, expires_at) VALUES (%s, %s, %s, %s, %s, %s)",
                 (session.id, session.user_id, session.ip, session.agent, session.started_at, session.expires_at),
             )
 
@@ -114,9 +111,7 @@ class MysqlIdentity(MysqlDatabase):
 
     def credit_wallet(self, user_id: int, entry_ref: str, cents: int, reason: str, at: datetime) -> None:
         with self._session.transaction() as cursor:
-            cursor.execute(
-                "UPDATE wallets SET balance_cents = balance_cents + %s WHERE user_id = %s", (cents, user_id)
-            )
+            cursor.execute("UPDATE wallets SET balance_cents = balance_cents + %s WHERE user_id = %s", (cents, user_id))
             if cursor.rowcount == 0:
                 raise Declined("no such wallet")
             cursor.execute(

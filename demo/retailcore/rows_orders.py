@@ -124,9 +124,7 @@ def load_audit_log(loader: BulkLoader, random: Random, moments: Moments, count: 
             loader.flush("audit_log")
 
 
-def _load_stock(
-    loader: BulkLoader, sizes: Sizes, random: Random, moments: Moments, taken: list[list[int]]
-) -> None:
+def _load_stock(loader: BulkLoader, sizes: Sizes, random: Random, moments: Moments, taken: list[list[int]]) -> None:
     rows, bits = loader.rows("stock"), random.getrandbits
     for product in range(1, sizes.products + 1):
         for warehouse in (1, 2) if product % 2 == 0 else (1,):
@@ -137,4 +135,3 @@ def _load_stock(
                 f"{counted})"
             )
         loader.flush("stock")
-

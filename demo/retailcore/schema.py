@@ -14,9 +14,7 @@ _DATABASE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 def statements() -> list[str]:
     """The statements of schema.sql in order, without whole-line comments. No statement holds a ';' inside."""
-    text = "\n".join(
-        line for line in SCHEMA_FILE.read_text(encoding="utf-8").splitlines() if not line.startswith("--")
-    )
+    text = "\n".join(line for line in SCHEMA_FILE.read_text(encoding="utf-8").splitlines() if not line.startswith("--"))
     return [statement.strip() for statement in text.split(";\n") if statement.strip()]
 
 

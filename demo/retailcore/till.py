@@ -169,5 +169,3 @@ class Till:
     def _pause(self, wait: float) -> float:
         self._stop.wait(wait * (0.5 + self.random.random()))
         return min(wait * 2, _LONGEST_WAIT_S)
-
-

@@ -27,7 +27,7 @@ stores:
   orders: {dsn: "${file:secrets/orders.dsn}", schema: sales}
   people:
     dsn: ${cred:people}
-    critical: no
+    schema: staff
 defaults: {store: orders, zero_dates: "null", json: text}
 relay: {directory: relay, segment_bytes: 0x10000}
 tables:
@@ -58,8 +58,7 @@ def good(tmp_path: Path) -> Settings:
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "orders.dsn").write_text("postgresql://o:geheim@h/o\n")
     (tmp_path / "people").write_text("postgresql://p:sekret@h/p")
-    text = GOOD.replace("critical: no", "critical: false")
-    return load(tmp_path, text, SOURCE_PASSWORD="s3cr3t: #x", CREDENTIALS_DIRECTORY=str(tmp_path))
+    return load(tmp_path, GOOD, SOURCE_PASSWORD="s3cr3t: #x", CREDENTIALS_DIRECTORY=str(tmp_path))
 
 
 def test_every_kind_of_value_is_read(good: Settings, tmp_path: Path) -> None:
@@ -68,7 +67,7 @@ def test_every_kind_of_value_is_read(good: Settings, tmp_path: Path) -> None:
     assert good.source.databases == ("shop", "crm")
     assert good.stores["orders"].dsn.get_secret_value() == "postgresql://o:geheim@h/o"
     assert good.stores["people"].dsn.get_secret_value() == "postgresql://p:sekret@h/p"
-    assert good.stores["people"].critical is False
+    assert good.stores["people"].schema_ == "staff"
     assert good.defaults.zero_dates is ZeroDates.NULL
     assert good.defaults.json_ == "text"
     assert good.relay.segment_bytes == 65536
@@ -150,7 +149,7 @@ BAD = [
     ),
     (
         "not a number",
-        minimal(rest="http: {listen: x}\nretry:\n  attempts: many\n"),
+        minimal(rest="log: {level: debug}\nretry:\n  attempts: many\n"),
         (6, 13, "retry.attempts: must be a whole number, is 'many'", ""),
     ),
     (
@@ -207,11 +206,11 @@ BAD = [
     ),
     (
         "credential without a folder",
-        minimal(rest="http: {token: '${cred:t}'}\n"),
+        minimal(rest="report: {directory: '${cred:t}'}\n"),
         (
             4,
-            15,
-            "http.token: the credential t cannot be read: CREDENTIALS_DIRECTORY is not set",
+            21,
+            "report.directory: the credential t cannot be read: CREDENTIALS_DIRECTORY is not set",
             "systemd sets it for a unit with LoadCredential=t:/path/to/file",
         ),
     ),
@@ -246,16 +245,6 @@ BAD = [
         (5, 1, "a second YAML document", "One file holds one migration."),
     ),
     ("unknown tag", minimal(rest="log: {level: !x info}\n"), (4, 14, "unknown YAML tag !x", "")),
-    (
-        "wrong schedule",
-        minimal(rest="verify: {schedule: '* * *'}\n"),
-        (4, 20, "verify.schedule: not a cron expression: '* * *'", ""),
-    ),
-    (
-        "wrong time zone",
-        minimal(rest="report: {timezone: Europe/Berlln}\n"),
-        (4, 20, "report.timezone: unknown time zone 'Europe/Berlln'", ""),
-    ),
 ]
 
 
