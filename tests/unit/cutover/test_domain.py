@@ -67,7 +67,8 @@ def test_only_row_locks_make_a_barrier() -> None:
 
 
 def test_the_configured_stores_must_be_those_of_the_tables() -> None:
-    assert "main" in _domain(_table("orders"), sales={"tables": ["orders"], "stores": ["elsewhere", "main"]}).problems[0]
+    sales = {"tables": ["orders"], "stores": ["elsewhere", "main"]}
+    assert "main" in _domain(_table("orders"), sales=sales).problems[0]
 
 
 def test_names_that_nothing_has() -> None:
