@@ -1,4 +1,4 @@
-"""`schema plan|apply`: the stores' tables, as DDL, created, or shown as a difference."""
+"""`schema plan|apply|pending`: the stores' tables, as DDL, created, or shown as a difference; held tables."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from config.settings import Settings
 from console.output import Invocation
 from daemon.planning import read_plan
 from model.errors import ExitCode, UsageError
+from stores.control import table_states
 from stores.errors import translated
 from stores.postgres import connect_store
 from sync.postgres.drift import Difference, differences, render
@@ -106,3 +107,31 @@ def apply(context: typer.Context) -> None:
         invocation.say(f"{name}: {len(items)} created" if items else f"{name}: nothing to do")
         invocation.say(*[f"  {item}" for item in items])
     invocation.say("next: crossfade start")
+
+
+@schema_app.command("pending")
+def pending(context: typer.Context) -> int:
+    """List held tables with the reason: a statement of the source, a full quarantine. Exit 5 when there are any."""
+    invocation: Invocation = context.obj
+    settings = load_settings(invocation.config)
+    held: list[dict[str, str | int | None]] = []
+    for name, store in settings.stores.items():
+        with (
+            closing(connect_store(store.dsn, application="crossfade schema")) as connection,
+            translated(f"store {name}"),
+        ):
+            row = connection.execute("SELECT to_regclass('crossfade.table_state') IS NOT NULL").fetchone()
+            states = table_states.load(connection, settings.name) if row and row[0] else {}
+        held.extend(
+            {"store": name, "plan": state.plan_id, "reason": state.reason, "applied_seq": state.applied_seq}
+            for state in states.values()
+            if state.phase is table_states.Phase.HELD
+        )
+    if invocation.json:
+        invocation.emit("crossfade.schema-pending/1", {"held": held})
+    else:
+        for one in held:
+            invocation.say(f"{one['plan']}: {one['reason']}")
+        if not held:
+            invocation.say("no table is held")
+    return ExitCode.DIFFERENCES if held else ExitCode.CLEAN

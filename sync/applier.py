@@ -32,7 +32,7 @@ from sync.applier_phases import PhaseSteps
 from sync.applier_ports import Relay, SchemaSteps, StorePlan
 from sync.applier_state import ApplierState, Mode
 from sync.change_group import ChangeGroup
-from sync.changes import ChangeSource, Transaction, located
+from sync.changes import ChangeSource, SchemaChange, Transaction, located, table_in
 from sync.parked_retry import Retried
 from sync.parking import Parking
 from sync.postgres.apply import StoreWriter
@@ -269,7 +269,13 @@ class StoreApplier:
                 if last is None:
                     began = time.monotonic()
                     self._lag_from = transaction.commit_time
-                self._take(group, transaction)
+                try:
+                    self._take(group, transaction)
+                except SchemaChange as change:
+                    if last is not None:
+                        self._commit(writer, group, last, count)
+                    steps.hold_for(change, group.active)
+                    return
                 last, read_seq, count = transaction, transaction.seq, count + 1
                 old = time.monotonic() - began >= GROUP_AGE_S
                 if group.full or (group.dirty and old):
@@ -314,9 +320,24 @@ class StoreApplier:
         try:
             for batch in self._changes.batches(transaction, group.wanted):
                 group.add(batch, transaction.seq)
+        except SchemaChange as change:
+            located(change, transaction)
+            if self._concerns(group, change):
+                raise
         except CrossfadeError as error:
             located(error, transaction)
             raise
+
+    def _concerns(self, group: ChangeGroup, change: SchemaChange) -> bool:
+        """Whether DDL matters to this pass: a held table's waits with it, a replaying one's comes in its replay."""
+        for table in change.tables:
+            plans = [plan for plan in self._plan.plans if plan.source.id == table]
+            settled = (Phase.HELD, Phase.REPLAYING, Phase.COPIED)
+            if not plans or any(
+                plan.id in group.active or self.phases.get(plan.id).phase not in settled for plan in plans
+            ):
+                return True
+        return table_in(change.tables, group.wanted)
 
     def _commit(self, writer: StoreWriter, group: ChangeGroup, last: Transaction, count: int) -> None:
         """Write what is pending and move the checkpoint to `last`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import structlog
 
@@ -20,13 +21,16 @@ from stores.control.quarantine import Parked, QuarantineState
 from stores.errors import translated
 from sync.applier_ports import Relay, SchemaSteps, StorePlan
 from sync.change_group import ChangeGroup
-from sync.changes import Transaction
+from sync.changes import SchemaChange, Transaction
 from sync.parked_retry import Retried, apply_family, families
 from sync.parking import Parking
 from sync.postgres.apply import StoreWriter
 from sync.postgres.cascading import sweep
 from sync.table_phase import MAIN, Phase, TablePhases, TableState, moved, released
 from transforms.plan import TablePlan
+
+_HOLDABLE: Final = frozenset({Phase.COPIED, Phase.REPLAYING, *MAIN})
+_AFTER_DDL: Final = "The relay keeps its changes. To take it up again copy anew: crossfade start --fresh"
 
 log = structlog.get_logger(__name__)
 
@@ -100,6 +104,24 @@ class PhaseSteps:
             return
         applied = self._writer.checkpoint.seq if state.phase in MAIN else state.applied_seq
         self.save(moved(state, Phase.HELD, reason=reason, applied_seq=applied))
+
+    def hold_for(self, change: SchemaChange, active: frozenset[str]) -> None:
+        """Hold the tables that DDL changed, and those that follow them by cascades. Raises `change` if it cannot."""
+        held = []
+        for plan in self._plan.plans:
+            parents = self._plan.graph.parents_of([plan])
+            if plan.id in active and (plan.source.id in change.tables or not parents.isdisjoint(change.tables)):
+                held.append(plan)
+        elsewhere = set(change.tables) - {plan.source.id for plan in self._plan.plans}
+        if not held or elsewhere or any(self._phases.get(plan.id).phase not in _HOLDABLE for plan in held):
+            raise change
+        if any(
+            plan.source.id in change.tables and self._phases.get(plan.id).phase in (Phase.PENDING, Phase.COPYING)
+            for plan in self._plan.plans
+        ):
+            raise change
+        for plan in held:
+            self.hold(plan.id, f"{change}; the other tables go on. {_AFTER_DDL}")
 
     def release(self, plan_id: str) -> None:
         """Let a held table replay what it missed."""
@@ -197,7 +219,12 @@ class PhaseSteps:
                     begun.append(pending.pop(0))
                 group.flush()
                 group.set_active(begun)
-            self._take(group, transaction)
+            try:
+                self._take(group, transaction)
+            except SchemaChange as change:
+                self._commit_progress(group, begun, transaction.seq - 1)
+                self.hold_for(change, group.active)
+                return
             if group.full:
                 self._commit_progress(group, begun, transaction.seq)
         if not stop.is_set():

@@ -5,7 +5,7 @@ Everything that could be a change and is not understood stops the stream by name
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -96,6 +96,19 @@ class ChangeSource(Protocol):
         """Row changes of the wanted tables in order."""
 
 
+class SchemaChange(UnsupportedChange):
+    """The source changed migrated tables by a statement, which is all that its transaction does to them."""
+
+    def __init__(self, statement: str, tables: tuple[TableId, ...], concerns: str) -> None:
+        super().__init__(
+            f"the source changed a migrated table by a statement: {statement}",
+            hint="Make the same change in the store and copy the table anew.",
+            table=concerns,
+        )
+        self.statement = statement
+        self.tables = tables
+
+
 @dataclass(frozen=True, slots=True)
 class _Mapped:
     table: TableId
@@ -129,8 +142,8 @@ class ChangeReader:
     def batches(self, transaction: Transaction, wanted: frozenset[TableId]) -> Iterator[RowsBatch]:
         """Row changes of the wanted tables in order.
 
-        Raises UnsupportedChange for statements and XA transactions that concern our tables (also those not wanted now),
-        UndecodableRow when a table is not as the history says, UnknownEvent.
+        Raises SchemaChange for DDL, UnsupportedChange for other statements and for XA that concern our tables
+        (also those not wanted now), UndecodableRow when a table is not as the history says, UnknownEvent.
         """
         if len(self._maps) >= _CACHED:
             self._maps.clear()
@@ -211,11 +224,7 @@ class ChangeReader:
         judgement = judge(query.text, query.schema, self._tables)
         shown = query.text.strip()[:300]
         if judgement.meaning is Meaning.DDL:
-            raise UnsupportedChange(
-                f"the source changed a migrated table by a statement: {shown}",
-                hint="Make the same change in the store and copy the table anew.",
-                table=judgement.concerns,
-            )
+            raise SchemaChange(shown, judgement.tables, judgement.concerns)
         if judgement.meaning is Meaning.DATA:
             raise UnsupportedChange(
                 f"the source changed rows by a statement, not by row events: {shown}",
@@ -241,6 +250,11 @@ def _batch(mapped: _Mapped, kind: int, body: bytes, *, cascades: bool) -> RowsBa
     table = mapped.table
     changes = [RowChange(op, table, before, after) for before, after in mapped.decoder.decode(kind, body)]
     return RowsBatch(table, changes, cascades, len(body))
+
+
+def table_in(tables: Iterable[TableId], wanted: frozenset[TableId]) -> bool:
+    """Whether changes of any of the tables are read."""
+    return not wanted.isdisjoint(tables)
 
 
 def located(error: CrossfadeError, transaction: Transaction) -> None:

@@ -34,6 +34,8 @@ class Judgement:
 
     meaning: Meaning
     concerns: str = ""
+    tables: tuple[TableId, ...] = ()
+    """The migrated tables among what it concerns."""
 
 
 _COMMENT = re.compile(r"/\*!\d*|\*/|/\*.*?\*/|(?:--[ \t]|#)[^\n]*", re.DOTALL)
@@ -83,7 +85,11 @@ def judge(statement: str, schema: str, tables: Iterable[TableId]) -> Judgement:
         ours = bool(found) or schema in {table.schema for table in tables}
         # A function or a view can hide a table, so any data statement in a migrated database counts.
         return Judgement(Meaning.DATA, ", ".join(map(str, found)) or schema) if ours else Judgement(Meaning.HARMLESS)
-    return Judgement(Meaning.DDL, ", ".join(map(str, found))) if found else Judgement(Meaning.HARMLESS)
+    return _ddl(found)
+
+
+def _ddl(found: list[TableId]) -> Judgement:
+    return Judgement(Meaning.DDL, ", ".join(map(str, found)), tuple(found)) if found else Judgement(Meaning.HARMLESS)
 
 
 def _shape(verb: str, words: list[str], schema: str, tables: tuple[TableId, ...]) -> Judgement:
@@ -94,7 +100,9 @@ def _shape(verb: str, words: list[str], schema: str, tables: tuple[TableId, ...]
     if kind in ("DATABASE", "SCHEMA"):
         names = {word for word in rest if word.upper() not in _MODIFIERS} - {kind}
         gone = sorted(names & {table.schema for table in tables}) if verb == "DROP" else []
-        return Judgement(Meaning.DDL, f"database {gone[0]}") if gone else Judgement(Meaning.HARMLESS)
+        if not gone:
+            return Judgement(Meaning.HARMLESS)
+        return Judgement(Meaning.DDL, f"database {gone[0]}", tuple(one for one in tables if one.schema in gone))
     # TRUNCATE may be followed by a table's bare name, whatever that is.
     if verb != "TRUNCATE" and kind in _OTHER_OBJECTS:
         return Judgement(Meaning.HARMLESS)
@@ -106,7 +114,7 @@ def _shape(verb: str, words: list[str], schema: str, tables: tuple[TableId, ...]
         found = _mentioned(rest[start : start + (3 if rest[start + 1 : start + 2] == ["."] else 1)], schema, tables)
     else:
         found = _mentioned(rest, schema, tables)
-    return Judgement(Meaning.DDL, ", ".join(map(str, found))) if found else Judgement(Meaning.HARMLESS)
+    return _ddl(found)
 
 
 def _words(text: str) -> list[str]:
