@@ -54,7 +54,7 @@ def start(
     with signals_stop(end), observer:
         report = supervisor.run()
     if invocation.json:
-        invocation.emit("crossfade.status/1", dict(report))
+        invocation.emit("crossfade.status/1", report)
     else:
         invocation.say(f"{settings.name}: {end.reason or 'ended'}; resumes by itself: crossfade start")
     return ExitCode.INTERRUPTED if end.interrupted else ExitCode.CLEAN

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -46,7 +47,7 @@ class Invocation:
         """Whether the result is for a machine."""
         return self.output is Output.JSON
 
-    def emit(self, schema: str, value: dict[str, Any]) -> None:
+    def emit(self, schema: str, value: Mapping[str, Any]) -> None:
         """Print one JSON object; `schema` is its name with a major number, e.g. `crossfade.status/1`."""
         document = {"schema": schema, **value}
         sys.stdout.write(json.dumps(document, ensure_ascii=False, default=encode, indent=2) + "\n")

@@ -45,9 +45,7 @@ def read(connection: PostgresConnection, stream: str) -> Checkpoint | None:
     return Checkpoint(name, seq, position, fence, commit_time, rows, transactions)
 
 
-def create(
-    connection: PostgresConnection, stream: str, position: Position, seq: int = 0, fence: int = 0
-) -> Checkpoint:
+def create(connection: PostgresConnection, stream: str, position: Position, seq: int = 0, fence: int = 0) -> Checkpoint:
     """Write the first checkpoint of a stream unless there is one; gives the one that is there now.
 
     `fence` must be above that of any earlier, erased stream of this name.

@@ -1,1 +1,1 @@
-"""Everything that knows MySQL's and MariaDB's dialect: catalogue, binlog, row decoding, snapshot reads, reverse apply."""
+"""Everything that knows MySQL's and MariaDB's dialect: catalogue, binlog, decoding, snapshot reads, reverse apply."""
