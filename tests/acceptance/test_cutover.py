@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from tests.support.routing import assert_acknowledged, following
 from tests.support.servers import SourceDatabase, StoreDatabase
 from tests.support.shop import Shop, open_shop
 
-PATIENCE = "\ncutover: {max_lag_s: 30, max_write_stop_s: 60}\n"
+PATIENCE = "\ncutover: {{max_lag_s: 30, max_write_stop_s: {stop_s}}}\n"
 """The test's machine may be slow; what is tested is not the speed."""
 DIES_AT = (
     "cutover.close_source.before",
@@ -38,7 +40,11 @@ SERVED = {"following": "source", "prepared": "source", "live": "stores"}
 
 @contextmanager
 def migrated_shop(
-    source_db: SourceDatabase, new_store_db: Callable[[], StoreDatabase], folder: Path, rows: int
+    source_db: SourceDatabase,
+    new_store_db: Callable[[], StoreDatabase],
+    folder: Path,
+    rows: int,
+    stop_s: float = 60.0,
 ) -> Iterator[Shop]:
     """A shop whose tables stream."""
     # One database of ours per server, whoever was here before.
@@ -46,7 +52,7 @@ def migrated_shop(
     shop = open_shop(source_db, {domain: new_store_db() for domain in Domain}, folder, rows=rows)
     migration = shop.migration
     with migration.config.open("a") as file:
-        file.write(PATIENCE)
+        file.write(PATIENCE.format(stop_s=stop_s))
     migration.ok("schema", "apply")
     try:
         migration.start()
@@ -222,5 +228,44 @@ def _bring_to(migration: Migration, side: str) -> None:
 
 def _passed(what: str, step: str, side: str) -> bool:
     names = list(dict.fromkeys(point.split(".")[1] for point in dying_steps.points(what)))
-    turn = names.index("no_return")
-    return (names.index(step), side) > (turn, "before") if step == "no_return" else names.index(step) > turn
+    beyond = names.index(step) - names.index("no_return")
+    return beyond > 0 or (beyond == 0 and side == "after")
+
+
+def test_a_daemon_that_is_frozen_past_the_gates_end_cannot_pass_the_point_of_no_return(
+    mariadb_db: SourceDatabase, postgres15_dbs: Callable[[], StoreDatabase], tmp_path: Path
+) -> None:
+    with migrated_shop(mariadb_db, postgres15_dbs, tmp_path, rows=2_000, stop_s=20) as shop:
+        migration = shop.migration
+        migration.ok("verify")
+        assert migration.terminate() == 0
+        migration.environment |= dying_steps.environment("cutover.no_return.before", freezes=True)
+        migration.start()
+        migration.wait_streaming()
+        daemon = migration.daemon
+        assert daemon is not None
+        with ThreadPoolExecutor(1) as executor:
+            asked = executor.submit(migration.run, "cutover", "run", "orders", "--confirm", "orders")
+            _wait(lambda: _frozen(daemon.pid), "the daemon to freeze")
+            assert _source_open(mariadb_db) == set()
+            # Nobody does anything: the gate opens by itself.
+            _wait(lambda: _source_open(mariadb_db) == set(TABLES[Domain.ORDERS]), "the gate's end")
+            daemon.send_signal(signal.SIGCONT)
+            asked.result(120)
+        assert settled(migration) == ("prepared", "source")
+        assert_serves(shop, mariadb_db, "source")
+        steps = migration.ok("-o", "json", "cutover", "status", "orders").document()["journal"]
+        failed = [step for step in steps if step["kind"] == "failed"]
+        assert [step["step"] for step in failed] == ["no_return"]
+        assert "the gate's time was over" in failed[0]["facts"]["error"]
+
+
+def _frozen(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def _wait(test: Callable[[], bool], what: str, timeout_s: float = 90.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not test():
+        assert time.monotonic() < deadline, f"waited for {what}"
+        time.sleep(0.2)

@@ -1,12 +1,14 @@
-"""Makes a daemon die before or after a step of a cutover or rollback, as if by SIGKILL: `cutover.close_source.after`.
+"""Makes a daemon die, or freeze, before or after a step of a cutover or rollback: `cutover.close_source.after`.
 
-The product knows nothing of it: the daemon is started with `environment(point)`, which wraps the step's `do`.
+The product knows nothing of it: the daemon is started with `environment(point)`, which wraps the step's `do`. It dies
+as if by SIGKILL; frozen it is by SIGSTOP.
 """
 
 from __future__ import annotations
 
 import functools
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -15,14 +17,23 @@ from tests.support.migration import ROOT
 from tests.support.points import die
 
 VARIABLE: Final = "CROSSFADE_TEST_DIES_AT"
+FREEZES: Final = "CROSSFADE_TEST_FREEZES"
 SIDES: Final = ("before", "after")
 
 
-def environment(point: str) -> dict[str, str]:
-    """What the daemon's environment needs to die at `point`; "" to live."""
+def environment(point: str, *, freezes: bool = False) -> dict[str, str]:
+    """What the daemon's environment needs to die (or freeze) at `point`; "" to live."""
     if not point:
         return {VARIABLE: "", "PYTHONPATH": str(ROOT)}
-    return {VARIABLE: point, "PYTHONPATH": f"{Path(__file__).parent / 'dying'}:{ROOT}"}
+    how = "1" if freezes else ""
+    return {VARIABLE: point, FREEZES: how, "PYTHONPATH": f"{Path(__file__).parent / 'dying'}:{ROOT}"}
+
+
+def _end() -> None:
+    if os.environ.get(FREEZES):
+        os.kill(os.getpid(), signal.SIGSTOP)
+    else:
+        die()
 
 
 def points(what: str) -> Iterator[str]:
@@ -44,10 +55,10 @@ def arm_from_environment() -> None:
     @functools.wraps(original)
     def wrapped(*arguments: Any) -> Any:
         if side == "before":
-            die()
+            _end()
         result = original(*arguments)
         if side == "after":
-            die()
+            _end()
         return result
 
     type(step).do = wrapped
