@@ -1,0 +1,106 @@
+"""Gates: every refusal says what was measured, what the limit is and what to do."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cutover import checks
+from cutover.checks import GateResult, checks_for, documents, measure, refuse
+from cutover.phases import Phase
+from model.errors import Busy, ExitCode, Refused
+
+
+@dataclass
+class _Site:
+    problems: tuple[str, ...] = ()
+    lossy: dict[str, str] = field(default_factory=dict)
+    accepted: tuple[str, ...] = ()
+    streaming: bool = True
+    trip_s: float = 0.1
+    dropped: int = 0
+
+    @property
+    def domain(self) -> Any:
+        return SimpleNamespace(
+            name="shop", problems=self.problems, lossy=lambda: self.lossy, plans=[SimpleNamespace(id="p")], stores=()
+        )
+
+    @property
+    def settings(self) -> Any:
+        return SimpleNamespace(
+            domains={"shop": SimpleNamespace(gates={"accept_lossy": list(self.accepted)})},
+            cutover=SimpleNamespace(max_lag_s=2.0),
+        )
+
+    @property
+    def followers(self) -> Any:
+        return SimpleNamespace(streams=lambda plan_id: self.streaming)
+
+    @property
+    def reverse(self) -> Any:
+        return SimpleNamespace(round_trip=lambda timeout_s: self.trip_s)
+
+    def drop(self) -> None:
+        self.dropped += 1
+
+
+def _measure(check: Any, **site: Any) -> GateResult:
+    return check(_Site(**site), threading.Event())
+
+
+def test_configured() -> None:
+    assert _measure(checks.configured).passed
+    found = _measure(checks.configured, problems=("a key from outside",))
+    assert not found.passed and found.value == "a key from outside" and found.next
+
+
+def test_reversible_unless_accepted_by_name() -> None:
+    assert _measure(checks.reversible).passed
+    lossy = {"orders.total": "lossy: rounded", "orders.flag": "one-way: gone"}
+    found = _measure(checks.reversible, lossy=lossy, accepted=("orders.flag",))
+    assert not found.passed and "orders.total" in found.value and "orders.flag" not in found.value
+    assert "orders.total" in found.next
+    assert _measure(checks.reversible, lossy=lossy, accepted=tuple(lossy)).passed
+
+
+def test_streaming() -> None:
+    assert _measure(checks.streaming).passed
+    assert _measure(checks.streaming, streaming=False).value == "p"
+
+
+def test_reverse_round_trip() -> None:
+    found = _measure(checks.reverse_round_trip, trip_s=1.5)
+    assert found.passed and found.seconds == 1.5
+    assert not _measure(checks.reverse_round_trip, trip_s=2.5).passed
+
+
+def test_what_cannot_be_measured_has_not_passed() -> None:
+    def broken(site: Any, stop: threading.Event) -> GateResult:
+        raise Busy("somebody holds it", hint="wait")
+
+    site = _Site()
+    (found,) = measure((broken,), site, threading.Event())  # type: ignore[arg-type]
+    assert (found.name, found.passed, found.value, found.next) == ("broken", False, "somebody holds it", "wait")
+    assert site.dropped == 1
+
+
+def test_refusing_names_the_first_and_all_others() -> None:
+    gates = [
+        GateResult("a", True, "1", "2"), GateResult("b", False, "9", "5", "do this"), GateResult("c", False, "x", "y"),
+    ]  # fmt: skip
+    refuse(gates[:1], "the cutover")
+    with pytest.raises(Refused, match=r"refused by gate b: 9 \(limit: 5\); also: c") as caught:
+        refuse(gates, "the cutover")
+    assert caught.value.hint == "do this" and caught.value.exit_code is ExitCode.REFUSED
+    assert documents(gates)[1] == {"gate": "b", "passed": False, "value": "9", "limit": "5", "next": "do this"}
+
+
+def test_each_phase_has_its_gates() -> None:
+    assert checks.verified in checks_for(Phase.FOLLOWING)
+    assert checks.marker_round_trip in checks_for(Phase.PREPARED)
+    assert checks.verified not in checks_for(Phase.LIVE), "an emergency cannot wait for a verification"
