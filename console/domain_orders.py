@@ -29,6 +29,8 @@ from stores.errors import translated
 from stores.postgres import PostgresConnection, connect_store
 
 LONGEST_S = 600.0
+LOOK_S = 2.0
+"""How often to look whether the daemon lives."""
 NEXT_STEPS: dict[Phase, str] = {
     Phase.FOLLOWING: "crossfade cutover check {domain}",
     Phase.PREPARED: "crossfade cutover run {domain}",
@@ -81,6 +83,7 @@ def _closed(result: Mapping[str, Any]) -> bool:
 def _followed(invocation: Invocation, settings: Settings, domain: str, request: int) -> Mapping[str, Any]:
     pause = threading.Event()
     deadline = time.monotonic() + LONGEST_S
+    next_look, alive = time.monotonic() + LOOK_S, True
     with closing(connect_store(settings.control_dsn, application="crossfade cli")) as connection:
         shown = _last_entry(connection, settings.name, domain)
         while time.monotonic() < deadline:
@@ -89,7 +92,10 @@ def _followed(invocation: Invocation, settings: Settings, domain: str, request: 
                 shown = _show_new(invocation, connection, settings.name, domain, shown)
             if state is not None and state.result.get("request") == request:
                 return state.result
-            if not look(settings).alive:
+            if time.monotonic() >= next_look:
+                next_look = time.monotonic() + LOOK_S
+                alive = look(settings).alive
+            if not alive:
                 raise TimedOut("the daemon has gone", hint="The next one finishes or undoes it: crossfade start")
             pause.wait(0.1)
     raise TimedOut(f"no outcome within {LONGEST_S:.0f} s; the daemon goes on", hint="See: crossfade cutover status")

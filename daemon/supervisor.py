@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 
 from config.settings import Settings
+from cutover.phases import Phase
 from cutover.service import Cutovers
 from daemon.lifecycle import Stop
 from daemon.lock import take_daemon_lock
@@ -25,7 +26,7 @@ from daemon.parts import Parts
 from daemon.startup import erase, prepare
 from daemon.until import Until
 from model.errors import CrossfadeError, Fenced, LockHeld
-from stores.control import daemons, events
+from stores.control import daemons, domains, events
 from stores.control.migrations import prepare_control
 from stores.errors import translated
 from stores.postgres import PostgresConnection, connect_store
@@ -106,6 +107,7 @@ class Supervisor:
             lock = stack.enter_context(closing(connect_store(settings.control_dsn, application="crossfade daemon")))
             take_daemon_lock(lock, settings.name)
             if self._fresh:
+                _refuse_fresh(lock, settings.name)
                 erase(settings, self._confirmation)
             start = prepare(settings, assess_first=self._assess_first)
             prepare_control(lock)
@@ -168,3 +170,17 @@ class Supervisor:
                 events.record(control.lock, self._settings.name, "daemon_stopped", self._stop.reason or "ended")
         except CrossfadeError as error:
             log.warning("last_status_not_written", error=str(error))
+
+
+def _refuse_fresh(connection: PostgresConnection, name: str) -> None:
+    """A copy from nothing empties the stores: never while one of them serves, or has a gate and a slot of ours."""
+    with translated("control store"):
+        row = connection.execute("SELECT to_regclass('crossfade.domain_state') IS NOT NULL").fetchone()
+        states = domains.every(connection, name) if row and row[0] else ()
+    for state in states:
+        if state.phase != Phase.FOLLOWING:
+            raise Refused(
+                f"domain {state.domain} is {state.phase}: its stores must not be emptied",
+                hint=f"Bring it back first: crossfade rollback run {state.domain}, "
+                f"crossfade cutover cancel {state.domain} --remove",
+            )

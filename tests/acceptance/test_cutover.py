@@ -139,6 +139,7 @@ def test_there_and_back_and_there_again(
             rehearsed = migration.ok("-o", "json", "cutover", "rehearse", "orders").document()
             assert rehearsed["phase"] == "prepared" and rehearsed["predicted_write_stop_s"][0] > 0
             assert_serves(shop, source_db, "source")
+            assert migration.run("start", "--fresh", "--confirm", "retailcore").code == ExitCode.LOCKED
             for round_ in range(2):
                 done = migration.ok("-o", "json", "cutover", "run", "orders", "--confirm", "orders").document()
                 assert (done["phase"], done["side"]) == ("live", "stores")
@@ -172,6 +173,9 @@ def test_there_and_back_and_there_again(
         assert migration.run("rollback", "run", "orders", "--confirm", "orders").code == ExitCode.REFUSED
         assert_serves(shop, source_db, "stores")
         assert migration.terminate() == 0
+        emptied = migration.run("start", "--fresh", "--confirm", "retailcore")
+        assert emptied.code == ExitCode.REFUSED and "must not be emptied" in emptied.err
+        assert_serves(shop, source_db, "stores")
 
 
 @pytest.mark.parametrize(
