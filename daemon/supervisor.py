@@ -25,7 +25,7 @@ from daemon.orders import Orders
 from daemon.parts import Parts
 from daemon.startup import erase, prepare
 from daemon.until import Until
-from model.errors import CrossfadeError, Fenced, LockHeld
+from model.errors import CrossfadeError, Fenced, LockHeld, Refused
 from stores.control import daemons, domains, events
 from stores.control.migrations import prepare_control
 from stores.errors import translated
