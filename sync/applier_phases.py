@@ -30,7 +30,7 @@ from sync.table_phase import MAIN, Phase, TablePhases, TableState, moved, releas
 from transforms.plan import TablePlan
 
 _HOLDABLE: Final = frozenset({Phase.COPIED, Phase.REPLAYING, *MAIN})
-_AFTER_DDL: Final = "The relay keeps its changes. To take it up again copy anew: crossfade start --fresh"
+_AFTER_DDL: Final = "The relay keeps its changes. To take it up again copy anew: crossfade start --fresh --confirm NAME"
 
 log = structlog.get_logger(__name__)
 

@@ -205,7 +205,7 @@ class ChangeReader:
         if definition is None:
             raise UndecodableRow(
                 "the schema history does not know this table",
-                hint="Copy the table anew: crossfade tables recopy",
+                hint="Copy anew: crossfade start --fresh --confirm NAME",
                 table=table,
             )
         found = self._decoders.get(raw)

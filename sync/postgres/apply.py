@@ -330,7 +330,7 @@ class StoreWriter:
         if done.rowcount != 1:
             raise ApplyError(
                 f"a row of the keyless table {plan.source.id} to {change.op} is not in {plan.target}",
-                hint="Give the table a key, or copy it anew: crossfade tables recopy",
+                hint="Give the table a key, or copy anew: crossfade start --fresh --confirm NAME",
                 plan=plan.id,
                 row=b",".join(copy_field(field) for field in change.before).decode(errors="replace")[:500],
             )

@@ -119,8 +119,9 @@ def test_rows_without_a_map_are_refused() -> None:
 
 
 def test_a_table_that_the_history_does_not_know_or_knows_otherwise_is_refused() -> None:
-    with pytest.raises(UndecodableRow, match="does not know"):
+    with pytest.raises(UndecodableRow, match="does not know") as unknown:
         read(reader(TABLE, history=[]), table_map("t"), INSERT)
+    assert "crossfade start --fresh --confirm" in unknown.value.hint
     changed = make_table("t", "id int,more int")
     with pytest.raises(UnsupportedChange, match="definition"):
         read(reader(TABLE, history=[changed]), table_map("t"), INSERT)
