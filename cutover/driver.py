@@ -26,6 +26,7 @@ from model.errors import CrossfadeError, Fenced, Refused
 from model.tables import TableDef, TableId
 from stores.control.domains import DomainState
 from stores.control.journal import Kind
+from stores.retry import retrying
 from sync.postgres import slots
 
 log = structlog.get_logger(__name__)
@@ -127,15 +128,22 @@ class Driver:
         gate.set_pass(self._secret)
         boundary: dict[str, int] = {}
         for store in site.domain.stores:
-            site.store_gate(store).prepare()
-            name = slots.stream_name(site.settings.name, site.domain.name, store)
-            boundary[store] = slots.prepare(site.store(store), name, site.domain.targets(store), store)
+            for attempt in retrying(site.settings.retry, self._stop, f"preparing store {store} for the cutover"):
+                with attempt:
+                    boundary[store] = self._prepare_store(store)
         if Phase(state.phase) is Phase.FOLLOWING:
             epoch = max(state.epoch, row.epoch)
             state = self.logbook.move(state, Phase.PREPARED, epoch=epoch, boundary=boundary)
         if not site.reverse.up:
             self._run_reverse(state)
         return state
+
+    def _prepare_store(self, store: str) -> int:
+        """Gate and slot of one store; gives the slot's position. Raises Busy when writers do not let us in."""
+        site = self.site
+        site.store_gate(store).prepare()
+        name = slots.stream_name(site.settings.name, site.domain.name, store)
+        return slots.prepare(site.store(store), name, site.domain.targets(store), store)
 
     def unprepare(self) -> DomainState:
         """Take the gates and slots away again; the stores stay closed to the application's roles."""

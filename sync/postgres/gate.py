@@ -60,27 +60,32 @@ class StoreGate:
     # -- making it
 
     def prepare(self) -> None:
-        """Make the gate, closed, and the triggers; one that is there keeps its state.
+        """Make the gate, closed, and the triggers; one that is there keeps its state. May be repeated after Busy.
 
         CREATE TRIGGER waits for writers of the table, 5 s at most. Raises Busy, AccessDenied, Refused.
         """
         with translated(self._where):
             made = self._exists()
             with self._connection.transaction():
-                self._connection.execute("SET LOCAL lock_timeout = '5s'")
                 self._connection.execute("SET LOCAL client_min_messages = warning")
                 self._connection.execute(sql.SQL("CREATE TABLE IF NOT EXISTS {} (nothing boolean)").format(self._sign))
                 self._connection.execute(self._function_ddl())
-                for table in self._tables:
-                    if not self._has_trigger(table):
-                        self._connection.execute(
-                            sql.SQL(
-                                "CREATE TRIGGER {} BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {} "
-                                "FOR EACH STATEMENT EXECUTE FUNCTION {}()"
-                            ).format(sql.Identifier(TRIGGER), _name(table), self._function)
-                        )
                 if not made:
                     self._revoke()
+            for table in self._tables:
+                if not self._has_trigger(table):
+                    self._guard(table)
+
+    def _guard(self, table: TargetTable) -> None:
+        """One table a transaction: locks on several would meet those of the applier in another order."""
+        with self._connection.transaction():
+            self._connection.execute("SET LOCAL lock_timeout = '5s'")
+            self._connection.execute(
+                sql.SQL(
+                    "CREATE TRIGGER {} BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {} "
+                    "FOR EACH STATEMENT EXECUTE FUNCTION {}()"
+                ).format(sql.Identifier(TRIGGER), _name(table), self._function)
+            )
 
     def _function_ddl(self) -> sql.Composed:
         """SECURITY DEFINER only because writers have no right to look up names in our schema."""
