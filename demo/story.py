@@ -1,6 +1,6 @@
-"""The demo's story: a legacy shop under traffic is copied, streamed and verified into three stores.
+"""The demo's story: a legacy shop under traffic is copied, streamed and verified; its orders move over, back and over.
 
-Returns success only when the last verification is clean and the business invariants hold on both sides and agree.
+Ends well only when the last verification is clean and the business invariants hold on both sides and agree.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from demo.follower import Follower
 from demo.retailcore.domains import Domain
 from demo.retailcore.invariants import compare, measure_mysql, measure_postgres, violated
 from demo.retailcore.mapping import SCHEMAS
+from demo.retailcore.mysql_orders import MysqlOrders
 from demo.retailcore.mysql_shop import mysql_shop
+from demo.retailcore.postgres_orders import PostgresOrders
 from demo.retailcore.traffic import Traffic, TrafficOptions
-from demo.stage import Stage
+from demo.stage import DATABASE, Stage
 
 POLL_S = 0.5
 COPY_LIMIT_S = 1200.0
@@ -35,6 +38,7 @@ class DemoOptions:
     rows: int = 500_000
     rate: float = 200.0
     seconds: float = 15.0
+    cutover: bool = True
     keep: bool = False
 
 
@@ -55,6 +59,7 @@ class Figures:
     applied_rows: int = 0
     catch_up_s: float = 0.0
     verdicts: list[str] = field(default_factory=list)
+    moves: list[str] = field(default_factory=list)
 
 
 class Story:
@@ -82,6 +87,8 @@ class Story:
                 self._copy(stage)
                 self._stream(stage, options.seconds)
                 self._verify(stage, "while customers are buying", "--mode", "checksum")
+                if options.cutover:
+                    self._move_orders(stage, traffic)
             finally:
                 report = traffic.stop()
             self._figures.transactions = report.total
@@ -143,6 +150,29 @@ class Story:
             )
             self._say(f"  {line}")
             self._pause.wait(3.0)
+
+    def _move_orders(self, stage: Stage, traffic: Traffic) -> None:
+        """Cut the orders over, roll them back, cut them over again, while customers keep buying."""
+
+        def reroute(side: str) -> None:
+            if side == "stores":
+                dsn = stage.dsns[Domain.ORDERS]
+                traffic.reroute(Domain.ORDERS, lambda: PostgresOrders(dsn, SCHEMAS[Domain.ORDERS]))
+            else:
+                traffic.reroute(Domain.ORDERS, lambda: MysqlOrders(stage.address))
+
+        with Follower(next(iter(stage.dsns.values())), DATABASE, "orders", reroute):
+            for verb, there in (("cutover", "stores"), ("rollback", "source"), ("cutover", "stores")):
+                done = stage.crossfade("-o", "json", verb, "run", "orders", "--confirm", "orders")
+                if done.code != 0:
+                    raise DemoFailed(f"crossfade {verb} run orders ended with {done.code}:\n{done.out}\n{done.err}")
+                document = done.document()
+                if document["side"] != there:
+                    raise DemoFailed(f"after the {verb} the orders are served by the {document['side']}")
+                stop_s = float(document["write_stop_s"])
+                self._figures.moves.append(f"{verb}: writes stopped for {stop_s:.2f} s")
+                self._say(f"crossfade {verb} run orders: served by the {there}, writes stopped for {stop_s:.2f} s")
+                self._pause.wait(3.0)
 
     def _catch_up(self, stage: Stage) -> None:
         began = time.monotonic()
@@ -233,6 +263,8 @@ class Story:
         table.add_row("caught up after the last write", f"{figures.catch_up_s:.1f} s")
         for verdict in figures.verdicts:
             table.add_row("verify", verdict)
+        for move in figures.moves:
+            table.add_row("orders", move)
         table.add_row("invariants", "hold on both sides and agree")
         self._console.print(table)
 
