@@ -24,17 +24,13 @@ from tests.support.shop import Shop, open_shop
 PATIENCE = "\ncutover: {{max_lag_s: 30, max_write_stop_s: {stop_s}}}\n"
 """The test's machine may be slow; what is tested is not the speed."""
 DIES_AT = (
-    "cutover.close_source.before",
     "cutover.close_source.after",
-    "cutover.boundary.after",
     "cutover.no_return.before",
     "cutover.no_return.after",
-    "cutover.open_stores.after",
-    "rollback.close_stores.after",
     "rollback.no_return.before",
     "rollback.no_return.after",
-    "rollback.rearm.before",
 )
+"""Where what happens next is decided; the slow run dies everywhere."""
 SERVED = {"following": "source", "prepared": "source", "live": "stores"}
 
 
@@ -119,6 +115,7 @@ def _store_open(store: StoreDatabase) -> set[str]:
     return found
 
 
+@pytest.mark.timeout(900)
 def test_there_and_back_and_there_again(
     source_db: SourceDatabase, new_store_db: Callable[[], StoreDatabase], tmp_path: Path
 ) -> None:
@@ -178,6 +175,7 @@ def test_there_and_back_and_there_again(
         assert_serves(shop, source_db, "stores")
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
     "dies_at",
     [
@@ -236,6 +234,7 @@ def _passed(what: str, step: str, side: str) -> bool:
     return beyond > 0 or (beyond == 0 and side == "after")
 
 
+@pytest.mark.timeout(900)
 def test_a_daemon_that_is_frozen_past_the_gates_end_cannot_pass_the_point_of_no_return(
     mariadb_db: SourceDatabase, postgres15_dbs: Callable[[], StoreDatabase], tmp_path: Path
 ) -> None:
@@ -250,7 +249,8 @@ def test_a_daemon_that_is_frozen_past_the_gates_end_cannot_pass_the_point_of_no_
         assert daemon is not None
         with ThreadPoolExecutor(1) as executor:
             asked = executor.submit(migration.run, "cutover", "run", "orders", "--confirm", "orders")
-            _wait(lambda: _frozen(daemon.pid), "the daemon to freeze")
+            _wait(lambda: asked.done() or _frozen(daemon.pid), "the daemon to freeze")
+            assert not asked.done(), f"{asked.result()}{migration.log_tail()}"
             assert _source_open(mariadb_db) == set()
             # Nobody does anything: the gate opens by itself.
             _wait(lambda: _source_open(mariadb_db) == set(TABLES[Domain.ORDERS]), "the gate's end")
