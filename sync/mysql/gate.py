@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import pymysql
 
-from model.errors import Busy, CrossfadeError, Fenced, Refused
+from model.errors import Busy, Fenced, Refused
 from model.tables import TableId
 from stores.errors import translated
 from stores.mysql import MysqlConnection, ServerInfo
@@ -44,6 +44,8 @@ from sync.mysql.literals import quoted_name
 LOCK_WAIT_S: Final = 3
 """How long closing waits for writers in flight before the attempt counts as failed."""
 _SIGNAL: Final = 1644
+_NO_ANSWER: Final = frozenset({0, 1053, 1142, 1205, 1213, 1927, 2006, 2013, 2014, 2055, 4031})
+"""Errors of a canary write that say nothing about the gate: lost, denied, deadlocked."""
 _MANY_TRIGGERS_MYSQL: Final = (5, 7, 2)
 _MANY_TRIGGERS_MARIADB: Final = (10, 2, 3)
 """Since these a table may have several triggers for the same event."""
@@ -294,10 +296,8 @@ class SourceGate:
                 number = error.args[0] if error.args else 0
                 if number == _SIGNAL and MESSAGE in str(error.args[1]):
                     return True
-                if number == 1205:
-                    raise Busy("the canary write waited too long for a lock", table=table) from error
-                if number in (2006, 2013, 1053, 1142):
-                    raise CrossfadeError(f"the canary write failed: {error.args[1]}", table=table) from error
+                if number in _NO_ANSWER:
+                    raise Busy(f"the canary write got no answer: {error}", table=table) from error
             return False
 
 
