@@ -32,7 +32,7 @@ LONGEST_S = 600.0
 LOOK_S = 2.0
 """How often to look whether the daemon lives."""
 NEXT_STEPS: dict[Phase, str] = {
-    Phase.FOLLOWING: "crossfade cutover check {domain}",
+    Phase.FOLLOWING: "crossfade cutover rehearse {domain}",
     Phase.PREPARED: "crossfade cutover run {domain}",
     Phase.LIVE: "crossfade rollback check {domain}",
     Phase.COMPLETE: "Remove the domain's tables from the configuration.",
