@@ -77,11 +77,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if not wanted:
         return
     sources, stores = _legs(metafunc.config)
+    matrix = bool(metafunc.config.getoption("--matrix"))
     if wanted == ["source", "store"]:
         legs = pairs(sources, stores)
-        metafunc.parametrize(wanted, legs, indirect=True, ids=["-to-".join(leg) for leg in legs])
+        cases = [pytest.param(*leg, id="-to-".join(leg), marks=_marks(matrix, *leg)) for leg in legs]
+        metafunc.parametrize(wanted, cases, indirect=True)
     else:
-        metafunc.parametrize(wanted[0], sources if wanted == ["source"] else stores, indirect=True)
+        names = sources if wanted == ["source"] else stores
+        cases = [pytest.param(name, id=name, marks=_marks(matrix, name)) for name in names]
+        metafunc.parametrize(wanted[0], cases, indirect=True)
+
+
+def _marks(matrix: bool, *flavours: str) -> tuple[pytest.MarkDecorator, ...]:
+    """What only the matrix has is marked so; `-m "slow or matrix"` is then what it adds to the ordinary run."""
+    return (pytest.mark.matrix,) if matrix and not set(flavours) <= {*SOURCES, *STORES} else ()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
