@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Tests wait more than they compute: two workers, each with servers of its own.
+WORKERS ?= 2
+RUN_TESTS := $(BIN)/pytest -q -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help setup servers demo test test-matrix check lint kernel clean
@@ -30,11 +33,11 @@ demo: setup ## A legacy shop under traffic is copied, streamed, verified: everyt
 	@$(BIN)/crossfade demo $(DEMO)
 
 test: servers lint ## Everything a contributor should run: MariaDB 10.11, MySQL 9.7, PostgreSQL 15 and 18
-	@$(BIN)/pytest -q -m "not slow and not matrix" $(PYTEST)
+	@$(RUN_TESTS) -m "not slow and not matrix" $(PYTEST)
 
 test-matrix: servers ## Adds MySQL 5.6, PostgreSQL 16 and 17 and the long cases
 	@$(BIN)/python -m servers provision all
-	@$(BIN)/pytest -q --matrix -m "slow or matrix" $(PYTEST)
+	@$(RUN_TESTS) --matrix -m "slow or matrix" $(PYTEST)
 
 lint: setup
 	@$(BIN)/ruff check .
@@ -43,7 +46,7 @@ lint: setup
 	@$(BIN)/lint-imports --no-cache
 
 check: lint ## The fast loop: lint, types, layers, unit tests
-	@$(BIN)/pytest -q tests/unit $(PYTEST)
+	@$(RUN_TESTS) tests/unit $(PYTEST)
 
 clean: ## Remove the virtual environment and build output
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
