@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from model.errors import ValueRefused
 from model.rows import Op, RowChange
 from model.tables import TableId
+from stores.control.ddl_log import PASSED, DdlEntry
 from sync.cascades import CascadeGraph, Edge, Trigger
 from sync.changes import RowsBatch
 from sync.fold import Segment
@@ -66,6 +67,7 @@ class ChangeGroup:
         self._reached: set[str] = set()
         self._closures: dict[int, tuple[TablePlan, ...]] = {}
         self.set_active(active)
+        self._passed: list[tuple[int, str]] = []
         self.rows = 0
         """Changes since the last commit."""
         self.bytes = 0
@@ -94,13 +96,16 @@ class ChangeGroup:
     @property
     def dirty(self) -> bool:
         """Whether anything was added since the last commit."""
-        return self.rows > 0 or bool(self._triggers) or self._writer.in_transaction or self._unwritten > 0
+        waiting = bool(self._triggers or self._passed) or self._unwritten > 0
+        return self.rows > 0 or waiting or self._writer.in_transaction
 
     def add(self, batch: RowsBatch, seq: int = 0) -> None:
         """Take the changes of one event of transaction `seq`.
 
         Raises ApplyError and what the store raises; ValueRefused only without `parking`.
         """
+        if batch.passed:
+            self._passed.append((seq, batch.passed))
         router = self._routers.get(batch.table)
         for change in batch.changes:
             if router is not None:
@@ -127,6 +132,9 @@ class ChangeGroup:
                 self._write(segment, triggers, items, self._parking)
         if self._parking is not None and self._parking.unwritten:
             self.parked += self._writer.park(self._parking)
+        for seq, statement in self._passed:
+            self._writer.log_ddl(DdlEntry(seq, statement, PASSED))
+        self._passed = []
         self._ordinal = 0
 
     @property

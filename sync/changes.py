@@ -87,6 +87,8 @@ class RowsBatch:
     cascades: bool
     """Whether foreign keys acted in the session."""
     bytes: int
+    passed: str = ""
+    """Instead of rows: a statement about the table that does it no harm, for the record."""
 
 
 class ChangeSource(Protocol):
@@ -175,7 +177,7 @@ class ChangeReader:
                         )
                     return
             elif kind == EventType.QUERY:
-                self._statement(body, touched)
+                yield from self._statement(body, touched)
             elif kind == EventType.XA_PREPARE:
                 if touched and not parse_xa_prepare(body).one_phase:
                     raise UnsupportedChange(
@@ -219,9 +221,9 @@ class ChangeReader:
             found = self._decoders[raw] = _Mapped(table, definition, self._make(definition, table_map))
         return found
 
-    def _statement(self, body: bytes, touched: bool) -> None:
+    def _statement(self, body: bytes, touched: bool) -> Iterator[RowsBatch]:
         query = parse_query(body)
-        judgement = judge(query.text, query.schema, self._tables)
+        judgement = judge(query.text, query.schema, self._tables, self._tables, query.sql_mode)
         shown = query.text.strip()[:300]
         if judgement.meaning is Meaning.DDL:
             raise SchemaChange(shown, judgement.tables, judgement.concerns)
@@ -231,6 +233,8 @@ class ChangeReader:
                 hint="Set binlog_format=ROW on the source and in every session, then copy the table anew.",
                 table=judgement.concerns,
             )
+        if judgement.meaning is Meaning.HARMLESS and judgement.tables:
+            yield RowsBatch(judgement.tables[0], [], False, 0, passed=query.text)
         whole = query.text.strip().rstrip(";").upper() in ("ROLLBACK", "ROLLBACK WORK")
         if judgement.meaning is Meaning.ROLLBACK and touched and not whole:
             raise UnsupportedChange(

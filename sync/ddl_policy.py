@@ -1,16 +1,18 @@
 """What a statement in the binlog means for us: transaction control, harmless, a change of a migrated table, or data.
 
-Looks at words, not at grammar: it errs on the side of stopping. Deciding what to do with DDL is the caller's.
+Looks at words, and at grammar only to let what is surely harmless pass: it errs on the side of stopping. Deciding what
+to do with DDL is the caller's.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from model.tables import TableId
+from model.tables import TableDef, TableId
+from sync.ddl_alter import harmless, read_alteration
 
 
 class Meaning(StrEnum):
@@ -30,12 +32,12 @@ class Meaning(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The meaning and, for DDL and DATA, what it concerns."""
+    """The meaning and what it concerns."""
 
     meaning: Meaning
     concerns: str = ""
     tables: tuple[TableId, ...] = ()
-    """The migrated tables among what it concerns."""
+    """The migrated tables among what it concerns, also when it does them no harm."""
 
 
 _COMMENT = re.compile(r"/\*!\d*|\*/|/\*.*?\*/|(?:--[ \t]|#)[^\n]*", re.DOTALL)
@@ -66,7 +68,13 @@ _HARMLESS = {
 }  # fmt: skip
 
 
-def judge(statement: str, schema: str, tables: Iterable[TableId]) -> Judgement:
+def judge(
+    statement: str,
+    schema: str,
+    tables: Iterable[TableId],
+    definitions: Mapping[TableId, TableDef] | None = None,
+    sql_mode: int | None = 0,
+) -> Judgement:
     """Judge a statement that ran with default database `schema`, against the tables whose changes matter."""
     text = _SET_STATEMENT.sub(" ", _COMMENT.sub(" ", statement), count=1)
     words = _words(text)
@@ -75,17 +83,27 @@ def judge(statement: str, schema: str, tables: Iterable[TableId]) -> Judgement:
         return Judgement(Meaning.CONTROL)
     if verb == "ROLLBACK":
         return Judgement(Meaning.ROLLBACK)
-    if verb in _HARMLESS:
-        return Judgement(Meaning.HARMLESS)
     tables = tuple(tables)
+    if verb in _HARMLESS:
+        return _passed(_mentioned(words[1:], schema, tables))
     if verb in _SHAPE:
-        return _shape(verb, _words(_DEFINER.sub(" ", text)), schema, tables)
+        judgement = _shape(verb, _words(_DEFINER.sub(" ", text)), schema, tables)
+        if judgement.meaning is Meaning.DDL:
+            alteration = read_alteration(statement, schema, sql_mode)
+            if alteration is not None and harmless(alteration, definitions or {}):
+                return _passed(judgement.tables)
+        return judgement
     found = _mentioned(words[1:], schema, tables)
     if verb in _DATA:
         ours = bool(found) or schema in {table.schema for table in tables}
         # A function or a view can hide a table, so any data statement in a migrated database counts.
         return Judgement(Meaning.DATA, ", ".join(map(str, found)) or schema) if ours else Judgement(Meaning.HARMLESS)
     return _ddl(found)
+
+
+def _passed(found: Iterable[TableId]) -> Judgement:
+    found = tuple(found)
+    return Judgement(Meaning.HARMLESS, ", ".join(map(str, found)), found)
 
 
 def _ddl(found: list[TableId]) -> Judgement:
@@ -105,7 +123,7 @@ def _shape(verb: str, words: list[str], schema: str, tables: tuple[TableId, ...]
         return Judgement(Meaning.DDL, f"database {gone[0]}", tuple(one for one in tables if one.schema in gone))
     # TRUNCATE may be followed by a table's bare name, whatever that is.
     if verb != "TRUNCATE" and kind in _OTHER_OBJECTS:
-        return Judgement(Meaning.HARMLESS)
+        return _passed(_mentioned(rest, schema, tables))
     if verb == "CREATE" and kind == "TABLE":
         # Only the new table counts: LIKE, SELECT and REFERENCES merely read others.
         start = next(index for index, word in enumerate(rest) if word.upper() == "TABLE") + 1

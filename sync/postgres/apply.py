@@ -17,8 +17,9 @@ from psycopg.pq import Format
 from model.errors import ApplyError, ConnectionLost, Refused, ValueRefused
 from model.position import Position
 from model.rows import ABSENT, Field, Op, Row
-from stores.control import checkpoints, table_states
+from stores.control import checkpoints, ddl_log, table_states
 from stores.control.checkpoints import Checkpoint
+from stores.control.ddl_log import DdlEntry
 from stores.control.table_states import TableState
 from stores.errors import translated
 from stores.postgres import PostgresConnection
@@ -169,6 +170,12 @@ class StoreWriter:
         self.begin()
         with translated(self._where):
             return parking.write(self.connection)
+
+    def log_ddl(self, entry: DdlEntry) -> None:
+        """Record in the open transaction what became of a statement of the source."""
+        self.begin()
+        with translated(self._where):
+            ddl_log.append(self.connection, self.checkpoint.stream, entry)
 
     def clear_sweep(self, plan_id: str) -> None:
         """Take back the mark of a sweep in the open transaction that has swept."""

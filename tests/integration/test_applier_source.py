@@ -14,7 +14,7 @@ from psycopg import sql
 from pydantic import SecretStr
 
 from config.settings import ApplySettings, RetrySettings
-from stores.control import checkpoints, migrations, schema_history, table_states
+from stores.control import checkpoints, ddl_log, migrations, schema_history, table_states
 from stores.control.schema_history import SchemaVersion
 from stores.mysql import connect_source, probe, variables
 from stores.postgres import connect_store
@@ -290,6 +290,33 @@ def test_a_change_of_a_migrated_table_holds_that_table_only(
         version = phases.version
         following_it.applier.release(next(plan.id for plan in following_it.plans if plan.source.id.name == held))
         wait_for(following_it.applier, lambda state: phases.version > version + 1 and state.phases.get("held", 0) == 1)
+
+
+def test_statements_that_leave_the_rows_go_on_and_are_recorded(
+    source_db: SourceDatabase, store_db: StoreDatabase, tmp_path: Path
+) -> None:
+    source_db.execute(SHOP[0], SHOP[4])
+    statements = [
+        "CREATE INDEX i ON a (more)",
+        "ALTER TABLE a DROP INDEX i, ADD UNIQUE KEY u (more), COMMENT='it, now'",
+        "ALTER TABLE log ADD KEY k (a), ENGINE=InnoDB",
+        "ANALYZE TABLE a",
+        "CREATE TRIGGER tr BEFORE INSERT ON a FOR EACH ROW SET NEW.more = CONCAT('t', NEW.id)",
+        "CREATE VIEW v AS SELECT * FROM log",
+    ]
+    with follow(source_db, store_db, tmp_path) as following_it:
+        for number, statement in enumerate(statements):
+            source_db.execute(f"INSERT INTO a VALUES ({number}, 'n{number}', NULL)", statement)
+            source_db.execute(f"INSERT INTO log VALUES ({number}, NULL)")
+        following_it.settle()
+        assert following_it.differences() == {}
+        assert all(following_it.applier.phases.get(plan.id).phase is Phase.STREAMING for plan in following_it.plans)
+    with connect_store(SecretStr(store_db.dsn)) as store:
+        entries = ddl_log.load(store, STREAM)
+    assert [entry.statement for entry in entries if not entry.statement.startswith(("CREATE DEF", "CREATE ALG"))] == [
+        *statements[:4]
+    ]
+    assert len(entries) == len(statements) and {entry.verdict for entry in entries} == {ddl_log.PASSED}
 
 
 def test_statement_format_stops_by_name(source_db: SourceDatabase, store_db: StoreDatabase, tmp_path: Path) -> None:
