@@ -11,14 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import structlog
 
 from config.settings import SnapshotSettings
 from model.errors import Busy, SchemaDrift
 from model.position import Position
-from model.rows import Row
 from model.tables import TableDef
 from stores.control import checkpoints, schema_history, table_states
 from stores.control import chunks as ledger
@@ -45,6 +44,9 @@ LOCKING_CHUNK_BYTES: Final = 1 << 20
 """Budget of a chunk that is read with share locks: they are held for its reading."""
 LANES_PER_WORKER: Final = 2
 RELAY_WAIT_S: Final = 30.0
+ROWS_PER_LOOK: Final = 4096
+"""After how many rows we look whether to stop."""
+_Item = TypeVar("_Item")
 
 Replan = Callable[[TablePlan, TableDef], TablePlan]
 
@@ -331,17 +333,20 @@ class TableCopy:
     def _load(self, job: Job, connection: PostgresConnection, gate: int, rows: ChunkRows) -> Loaded:
         loader = CopyLoader(connection, job.plan, partial(self._park, job, connection, gate))
         rows.on_refusal(loader.refuse)
-        return loader.load(self._until_halted(rows))
+        lines = rows.lines(job.plan)
+        if lines is not None:
+            return loader.load_lines(self._until_halted(lines, 1))
+        return loader.load(self._until_halted(rows, ROWS_PER_LOOK))
 
     @staticmethod
     def _park(job: Job, connection: PostgresConnection, gate: int, refusal: Refusal) -> None:
         park_refusal(connection, job.store.stream, job.plan, refusal, gate)
 
-    def _until_halted(self, rows: Iterable[Row]) -> Iterator[Row]:
-        for number, row in enumerate(rows):
-            if not number & 0xFFF and self._halt.is_set():
+    def _until_halted(self, items: Iterable[_Item], every: int) -> Iterator[_Item]:
+        for number, item in enumerate(items):
+            if number % every == 0 and self._halt.is_set():
                 raise CopyStopped
-            yield row
+            yield item
 
 
 def _entered(job: Job, number: int, connection: PostgresConnection) -> Chunk | None:

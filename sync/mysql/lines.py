@@ -78,7 +78,7 @@ class LineDecoder:
         table = plan.source
         forms = forms_of(table, table_map)
         self._reader = RowReader(str(table.id), [column.name for column in table.columns], forms)
-        self._reader.aim([_line_column(column, forms) for column in plan.columns], list(plan.key))
+        self._reader.aim([line_column(column, forms) for column in plan.columns], list(plan.key))
 
     def decode(self, event_type: int, body: bytes) -> RowLines | None:
         r"""Rows of an event: their keys before, keys after and lines after; `zip(*result)` walks over rows.
@@ -97,7 +97,8 @@ class LineDecoder:
         return None if found is None else RowLines(*found)
 
 
-def _line_column(column: ColumnPlan, forms: list[FieldForm]) -> LineColumn:
+def line_column(column: ColumnPlan, forms: list[FieldForm]) -> LineColumn:
+    """How a target column of a direct plan is written; `forms` are those of the source's columns."""
     if column.kind is ColumnKind.CONSTANT:
         constant = column.constant
         return LineColumn(-1, None, constant=constant if isinstance(constant, bytes) else None)

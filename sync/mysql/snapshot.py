@@ -7,7 +7,9 @@ protocol (MySQL internals, "Text Resultset"): the driver's own row parser would 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from pymysql.constants.COMMAND import COM_QUERY
@@ -23,14 +25,19 @@ from stores.errors import translated
 from stores.mysql import MysqlConnection, ServerInfo, connect_source
 from sync.mysql.chunks import ChunkKey, Span
 from sync.mysql.literals import quoted_name
+from sync.mysql.result_forms import result_lines
+from sync.mysql.result_lines import END, ERROR, MORE, ResultLines, whole_rows
 from sync.mysql.textform import FromSelect, as_is, from_select, select_expression
 from sync.mysql.visibility import Reading
+from transforms.plan import TablePlan
 
 ROW_LOCK_WAIT_S: Final = 5
 """How long a locking read waits for one row before the chunk is tried again."""
 READ_TIMEOUT_S: Final = 300.0
 RECEIVE_BYTES: Final = 1 << 18
-_ERROR, _EOF, _NULL = 0xFF, 0xFE, 0xFB
+BLOCK_BYTES: Final = 1 << 20
+"""About how many bytes of rows are handled together."""
+_NULL = 0xFB
 _LARGEST_PACKET = 0xFFFFFF
 
 RawRow = list[bytes | None]
@@ -60,8 +67,48 @@ def run(connection: MysqlConnection[Any], statement: str) -> None:
         cursor.execute(statement)
 
 
+@dataclass(frozen=True, slots=True)
+class RawBlock:
+    """Some whole rows of a result, at least one, in the packets that they came in."""
+
+    data: bytes
+    count: int
+    last: int
+    """Offset of the last row."""
+
+    def rows(self, start: int = 0) -> Iterator[RawRow]:
+        """The rows from an offset on."""
+        data, at = self.data, start
+        while at < len(data):
+            size = data[at] | data[at + 1] << 8 | data[at + 2] << 16
+            at += 4
+            if size < _LARGEST_PACKET:
+                yield _fields(data, at, at + size)
+                at += size
+                continue
+            parts = [data[at : at + size]]
+            at += size
+            while size == _LARGEST_PACKET:
+                size = data[at] | data[at + 1] << 8 | data[at + 2] << 16
+                parts.append(data[at + 4 : at + 4 + size])
+                at += 4 + size
+            packet = b"".join(parts)
+            yield _fields(packet, 0, len(packet))
+
+
 def raw_rows(connection: MysqlConnection[Any], query: str) -> Iterator[RawRow]:
     """Rows of a query as the server sends them, not buffered. Left or failed half-way, the connection is closed."""
+    for block in raw_blocks(connection, query, 1):
+        yield from block.rows()
+
+
+def raw_blocks(
+    connection: MysqlConnection[Any], query: str, block_bytes: int = BLOCK_BYTES
+) -> Generator[RawBlock, None, None]:
+    """Rows of a query in blocks of about so many bytes, not buffered, not parsed.
+
+    Left or failed half-way, the connection is closed.
+    """
     wire: Any = connection  # what we need of the driver has no public name
     with translated("source"):
         wire._execute_command(COM_QUERY, query)
@@ -69,7 +116,7 @@ def raw_rows(connection: MysqlConnection[Any], query: str) -> Iterator[RawRow]:
     result = wire._result
     complete = False
     try:
-        yield from _parsed(wire._rfile.read1)
+        yield from _blocks(wire._rfile.read1, block_bytes)
         complete = True
     finally:
         # From here on the driver must not look for packets of this result: there are none, or nobody knows where.
@@ -79,50 +126,38 @@ def raw_rows(connection: MysqlConnection[Any], query: str) -> Iterator[RawRow]:
             wire._force_close()
 
 
-def _parsed(receive: Callable[[int], bytes]) -> Iterator[RawRow]:
-    data, at = b"", 0
-
-    def need(count: int) -> None:
-        nonlocal data, at
-        parts = [data[at:]]
-        have = len(parts[0])
-        while have < count:
+def _blocks(receive: Callable[[int], bytes], block_bytes: int) -> Iterator[RawBlock]:
+    rest: bytes | memoryview = b""
+    wanted = 1
+    pieces: list[memoryview] = []
+    size = rows = last = 0
+    while True:
+        parts, have = [rest], len(rest)
+        while have < wanted:
             with translated("source"):
-                part = receive(max(RECEIVE_BYTES, count - have))
+                part = receive(max(RECEIVE_BYTES, wanted - have))
             if not part:
                 raise ConnectionLost("connection to source was lost in the middle of a result")
             parts.append(part)
             have += len(part)
-        data, at = b"".join(parts), 0
-
-    while True:
-        if len(data) - at < 4:
-            need(4)
-        size = data[at] | data[at + 1] << 8 | data[at + 2] << 16
-        if len(data) - at < 4 + size:
-            need(4 + size)
-        at += 4
-        end = at + size
-        if size == _LARGEST_PACKET:
-            whole = [data[at:end]]
-            at = end
-            while size == _LARGEST_PACKET:
-                need(4)
-                size = data[at] | data[at + 1] << 8 | data[at + 2] << 16
-                need(4 + size)
-                whole.append(data[at + 4 : at + 4 + size])
-                at += 4 + size
-            packet = b"".join(whole)
-            yield _fields(packet, 0, len(packet))
-            continue
-        first = data[at] if size else 0
-        if first == _ERROR:
-            with translated("source"):
-                raise_mysql_exception(data[at:end])
-        if first == _EOF and size < 9:
+        data = b"".join(parts)
+        # Cut what is there at once: behind the end of a result there is nothing that one could wait for.
+        behind, last_of_piece, count, state, wanted = whole_rows(data)
+        if count:
+            pieces.append(memoryview(data)[:behind])
+            last = size + last_of_piece
+            size += behind
+            rows += count
+        if rows and (size >= block_bytes or state != MORE):
+            yield RawBlock(b"".join(pieces), rows, last)
+            pieces, size, rows = [], 0, 0
+        if state == END:
             return
-        yield _fields(data, at, end)
-        at = end
+        if state == ERROR:
+            length = int.from_bytes(data[behind : behind + 3], "little")
+            with translated("source"):
+                raise_mysql_exception(data[behind + 4 : behind + 4 + length])
+        rest = memoryview(data)[behind:]
 
 
 def _fields(data: bytes, at: int, end: int) -> RawRow:
@@ -146,12 +181,25 @@ def _fields(data: bytes, at: int, end: int) -> RawRow:
     return row
 
 
+@dataclass(frozen=True, slots=True)
+class LineBlock:
+    """A block of rows on its fast way: lines for COPY, and the same rows once more in case a value is refused."""
+
+    text: bytes | None
+    """Target lines; None when a value was refused."""
+    count: int
+    rows: Callable[[], Iterator[Row]]
+    """The block's source rows, the slow way."""
+
+
 class ChunkRows:
     """Rows of one chunk in key order. `count` and `last` (the key of the last row) hold after the iteration."""
 
-    def __init__(self, raw: Iterator[RawRow], converts: Sequence[FromSelect]) -> None:
-        self._raw = raw
+    def __init__(self, blocks: Iterator[RawBlock], converts: Sequence[FromSelect], bounds: int = 0) -> None:
+        """`bounds` says how many values of the key stand behind those of the columns."""
+        self._raw = blocks
         self._width = len(converts)
+        self._bounds = bounds
         self._converts = tuple((place, convert) for place, convert in enumerate(converts) if convert is not as_is)
         self._refuse: Callable[[Row, ValueRefused], None] | None = None
         self.count = 0
@@ -162,10 +210,33 @@ class ChunkRows:
         self._refuse = refuse
 
     def __iter__(self) -> Iterator[Row]:
+        for block in self._raw:
+            self._note(block)
+            yield from self._rows(block)
+
+    def lines(self, plan: TablePlan) -> Iterator[LineBlock] | None:
+        """Instead of the iteration over rows: target lines in blocks, for a plan that has them; None for others."""
+        writer = result_lines(plan, self._bounds)
+        return None if writer is None else self._lines(writer)
+
+    def _lines(self, writer: ResultLines) -> Iterator[LineBlock]:
+        for block in self._raw:
+            self._note(block)
+            try:
+                text = writer.lines(block.data)
+            except ValueRefused:
+                text = None
+            yield LineBlock(text, block.count, partial(self._rows, block))
+
+    def _note(self, block: RawBlock) -> None:
+        self.count += block.count
+        if self._bounds:
+            for raw in block.rows(block.last):
+                self.last = _bound(raw[self._width :])
+
+    def _rows(self, block: RawBlock) -> Iterator[Row]:
         width, converts = self._width, self._converts
-        raw: RawRow = []
-        for raw in self._raw:
-            self.count += 1
+        for raw in block.rows():
             fields: list[Field] = raw[:width]  # type: ignore[assignment]
             try:
                 for place, convert in converts:
@@ -176,8 +247,6 @@ class ChunkRows:
                 self._refuse(self._as_far_as_possible(raw), error)
                 continue
             yield tuple(fields)
-        if self.count and len(raw) > width:
-            self.last = _bound(raw[width:])
 
     def _as_far_as_possible(self, raw: RawRow) -> Row:
         fields: list[Field] = raw[: self._width]  # type: ignore[assignment]
@@ -206,7 +275,7 @@ class ChunkReader:
 
     def everything(self) -> ChunkRows:
         """The whole table, in no order, as the connection's snapshot or lock has it."""
-        return ChunkRows(raw_rows(self._connection, f"SELECT {self._select} FROM {self._from}"), self._converts)
+        return ChunkRows(raw_blocks(self._connection, f"SELECT {self._select} FROM {self._from}"), self._converts)
 
     def chunk(self, span: Span, limit: int, reading: Reading) -> ChunkRows:
         """At most `limit` rows from the beginning of `span`. A locking read is over, locks released, on return."""
@@ -217,12 +286,12 @@ class ChunkReader:
             f"WHERE {key.condition(span)} ORDER BY {key.order()} LIMIT {limit}"
         )
         if reading is Reading.PLAIN:
-            return ChunkRows(raw_rows(self._connection, query), self._converts)
+            return ChunkRows(raw_blocks(self._connection, query), self._converts, len(key.columns))
         run(self._connection, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
         run(self._connection, "START TRANSACTION")
-        rows = list(raw_rows(self._connection, query + " LOCK IN SHARE MODE"))
+        blocks = list(raw_blocks(self._connection, query + " LOCK IN SHARE MODE"))
         run(self._connection, "COMMIT")
-        return ChunkRows(iter(rows), self._converts)
+        return ChunkRows(iter(blocks), self._converts, len(key.columns))
 
     def leading_range(self) -> tuple[int, int] | None:
         """Lowest and highest value of an integer key's first column; None for an empty table."""

@@ -19,7 +19,8 @@ from sync.mysql.layout import BINARIES, GEOMETRIES, vector_text
 from sync.mysql.literals import quoted_name
 
 FromSelect = Callable[[bytes | None], Field]
-_TEXTS = frozenset({"char", "varchar", "tinytext", "text", "mediumtext", "longtext"})
+TEXTS = frozenset({"char", "varchar", "tinytext", "text", "mediumtext", "longtext"})
+"""Types of text in a character set."""
 
 
 def select_expression(column: ColumnDef, info: ServerInfo) -> str:
@@ -33,7 +34,7 @@ def select_expression(column: ColumnDef, info: ServerInfo) -> str:
     if column.type in ("enum", "set"):
         # The number: labels may be empty, and 64 bits must stay exact.
         return f"CAST({name} AS UNSIGNED)"
-    if column.type in _TEXTS and column.charset not in (None, "utf8mb4"):
+    if column.type in TEXTS and column.charset not in (None, "utf8mb4"):
         return f"CAST({name} AS BINARY)"
     if column.type == "year" and column.column_type.lower().startswith("year(2)"):
         raise Refused(
@@ -88,7 +89,7 @@ def _converter(column: ColumnDef) -> Callable[[bytes], bytes] | None:
         return lambda value: form.text(int(value).to_bytes(8, "little"))
     if base == "vector":
         return vector_text
-    if base in _TEXTS:
+    if base in TEXTS:
         decode = charsets.decoder(column.charset or "utf8mb4")
         return (lambda value: decode(value).rstrip(b" ")) if base == "char" else decode
     return None

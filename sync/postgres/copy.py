@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import psycopg
 from psycopg import sql
@@ -47,6 +47,22 @@ class Block:
             Block(self.lines[:middle], self.sources[:middle]),
             Block(self.lines[middle:], self.sources[middle:]),
         )
+
+
+class Lines(Protocol):
+    """A block of rows as lines of COPY, all or none."""
+
+    @property
+    def text(self) -> bytes | None:
+        """The target lines; None when a value has no text form or a cast refused it."""
+
+    @property
+    def count(self) -> int:
+        """How many rows the block has."""
+
+    @property
+    def rows(self) -> Callable[[], Iterable[Row]]:
+        """Gives the source rows of the block."""
 
 
 @dataclass(slots=True)
@@ -142,6 +158,19 @@ class CopyLoader:
             self._copy(block, done)
         return done
 
+    def load_lines(self, blocks: Iterable[Lines]) -> Loaded:
+        """Load blocks of lines that are made already; where a value is refused, row by row. Raises as `load` does."""
+        done = self._done = Loaded()
+        for block in blocks:
+            if block.text is not None and self._try(block.text) is None:
+                done.read += block.count
+                done.rows += block.count
+                done.bytes += len(block.text)
+                continue
+            for part in self._blocks(block.rows(), done):
+                self._copy(part, done)
+        return done
+
     def refuse(self, source: Row, error: ApplyError) -> None:
         """Hand a row to the quarantine, with the table in the error; also for rows that could not even be read."""
         error.where.setdefault("table", str(self._plan.source.id))
@@ -172,7 +201,7 @@ class CopyLoader:
             yield block
 
     def _copy(self, block: Block, done: Loaded) -> None:
-        refused = self._try(block)
+        refused = self._try(b"".join(block.lines))
         if refused is None:
             done.rows += len(block.lines)
             done.bytes += sum(map(len, block.lines))
@@ -182,7 +211,7 @@ class CopyLoader:
             for half in block.halves():
                 self._copy(half, done)
 
-    def _try(self, block: Block) -> ValueRefused | None:
+    def _try(self, text: bytes) -> ValueRefused | None:
         """COPY under a savepoint; gives the error when a value is to blame."""
         try:
             with (
@@ -190,7 +219,7 @@ class CopyLoader:
                 self._connection.cursor() as cursor,
                 cursor.copy(self._statement) as copy,
             ):
-                copy.write(b"".join(block.lines))
+                copy.write(text)
         except psycopg.Error as error:
             ours = from_postgres(error, self._where)
             if isinstance(ours, ValueRefused):
