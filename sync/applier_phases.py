@@ -17,6 +17,7 @@ from model.errors import ApplyError
 from model.position import BinlogCoordinate
 from stores.control import quarantine
 from stores.control.checkpoints import Checkpoint
+from stores.control.ddl_log import DdlEntry
 from stores.control.quarantine import Parked, QuarantineState
 from stores.errors import translated
 from sync.applier_ports import Relay, SchemaSteps, StorePlan
@@ -96,13 +97,19 @@ class PhaseSteps:
         self._writer.commit_only()
         self._phases.set(state)
 
-    def hold(self, plan_id: str, reason: str) -> None:
-        """Take a table out of the stream; it remembers where it stopped. Tables that the copy has are left to it."""
+    def hold(self, plan_id: str, reason: str, record: DdlEntry | None = None) -> None:
+        """Take a table out of the stream; it remembers where it stopped. Tables that the copy has are left to it.
+
+        `record`: the statement that it is held for, written in the same transaction.
+        """
         state = self._phases.get(plan_id)
         if state.phase not in (Phase.COPIED, Phase.REPLAYING, *MAIN):
             log.warning("table cannot be held now", table=plan_id, phase=str(state.phase))
             return
         applied = self._writer.checkpoint.seq if state.phase in MAIN else state.applied_seq
+        if record is not None:
+            self._writer.hold_fence()
+            self._writer.log_ddl(record)
         self.save(moved(state, Phase.HELD, reason=reason, applied_seq=applied))
 
     def hold_for(self, change: SchemaChange, active: frozenset[str]) -> None:
@@ -120,8 +127,11 @@ class PhaseSteps:
             for plan in self._plan.plans
         ):
             raise change
+        verdict = f"held: {', '.join(plan.id for plan in held)}"
+        seq = change.where.get("seq")
+        record = DdlEntry(seq if isinstance(seq, int) else 0, change.statement, verdict)
         for plan in held:
-            self.hold(plan.id, f"{change}; the other tables go on. {_AFTER_DDL}")
+            self.hold(plan.id, f"{change}; the other tables go on. {_AFTER_DDL}", record)
 
     def release(self, plan_id: str) -> None:
         """Let a held table replay what it missed."""

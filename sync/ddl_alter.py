@@ -20,6 +20,10 @@ _OPTIONS: Final = frozenset(
 """Options of a table, and of how it is altered, that change no row."""
 
 
+_LONG: Final = 700
+"""Characters: InnoDB's keys hold 3072 bytes, and a character may have four."""
+
+
 @dataclass(frozen=True, slots=True)
 class Alteration:
     """An ALTER TABLE (CREATE INDEX and DROP INDEX are forms of it): its table and its specifications."""
@@ -164,7 +168,7 @@ def _same(one: TableId, other: TableId) -> bool:
 def _leaves(part: tuple[Token, ...], definition: TableDef | None) -> bool:
     rest = _Rest(part)
     if rest.take("ADD"):
-        return _adds_index_or_key(rest)
+        return _adds_index_or_key(rest, definition)
     if rest.take("DROP"):
         return _drops_index_or_key(rest, definition)
     if rest.take("RENAME"):
@@ -198,7 +202,7 @@ def _options(rest: _Rest) -> bool:
     return True
 
 
-def _adds_index_or_key(rest: _Rest) -> bool:
+def _adds_index_or_key(rest: _Rest, definition: TableDef | None) -> bool:
     if rest.take("CONSTRAINT") and rest.left and not rest.left[0].is_word("UNIQUE", "FOREIGN"):
         rest.next()
         if not rest.left or not rest.left[0].is_word("UNIQUE", "FOREIGN"):
@@ -207,13 +211,24 @@ def _adds_index_or_key(rest: _Rest) -> bool:
         if not rest.take("KEY"):
             return False
         return not any(token.is_word("CASCADE", "SET") for token in rest.left)
-    if rest.any("UNIQUE", "FULLTEXT", "SPATIAL"):
+    if rest.any("UNIQUE"):
+        rest.any("INDEX", "KEY")
+        if definition is not None and _is_hashed(rest.left, definition):
+            return False
+    elif rest.any("FULLTEXT", "SPATIAL"):
         rest.any("INDEX", "KEY")
     elif not rest.any("INDEX", "KEY"):
         return False
     opened = [place for place, token in enumerate(rest.left) if token.is_sign("(")]
     # An index over an expression brings a hidden column.
     return bool(opened) and not any(place and rest.left[place - 1].kind is Kind.SIGN for place in opened)
+
+
+def _is_hashed(left: Sequence[Token], definition: TableDef) -> bool:
+    """Whether MariaDB may keep a unique index over so long columns by a hidden column with their hash."""
+    names = {token.text.lower() for token in left if token.named is not None}
+    columns = [column for column in definition.columns if column.name.lower() in names]
+    return sum(_LONG if column.type.endswith(("text", "blob")) else (column.length or 8) for column in columns) >= _LONG
 
 
 def _drops_index_or_key(rest: _Rest, definition: TableDef | None) -> bool:

@@ -285,6 +285,10 @@ def test_a_change_of_a_migrated_table_holds_that_table_only(
             "log": following_it.store_db.rows("SELECT a FROM log ORDER BY 1"),
         }
         assert found == expected
+        with connect_store(SecretStr(store_db.dsn)) as store:
+            entries = ddl_log.load(store, STREAM)
+        assert [entry.verdict.partition(":")[0] for entry in entries] == ["passed", "held"]
+        assert entries[-1].statement == statement
         # Released, it meets the statement again and is held where it was.
         phases = following_it.applier.phases
         version = phases.version
