@@ -62,7 +62,9 @@ def change_sakila(database: SourceDatabase, count: int, seed: int = 11) -> None:
         for number in range(count):
             kind = rng.randrange(8)
             if kind == 0:
-                cursor.execute("INSERT INTO actor (first_name, last_name) VALUES (%s, %s)", (f"É{number}", "Ωmega 漢字"))
+                cursor.execute(
+                    "INSERT INTO actor (first_name, last_name) VALUES (%s, %s)", (f"É{number}", "Ωmega 漢字")
+                )
             elif kind == 1:
                 cursor.execute(
                     "UPDATE film SET rental_rate = %s, special_features = %s, description = %s WHERE film_id = %s",

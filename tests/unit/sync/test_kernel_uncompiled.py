@@ -14,7 +14,14 @@ import hatch_build
 from sync.mysql.kernel import compiled
 
 ROOT = Path(__file__).resolve().parents[3]
-SAME = ("test_decode.py", "test_decode_lines.py", "test_jsonb.py", "test_charsets.py", "test_textform.py", "test_result_lines.py")
+SAME = (
+    "test_decode.py",
+    "test_decode_lines.py",
+    "test_jsonb.py",
+    "test_charsets.py",
+    "test_textform.py",
+    "test_result_lines.py",
+)
 
 
 def test_the_uncompiled_decoder_passes_the_same_tests(tmp_path: Path) -> None:

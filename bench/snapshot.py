@@ -1,0 +1,204 @@
+"""The first copy of one table, MariaDB to PostgreSQL, by the daemon's Backfill into an empty table with its key.
+
+The ceiling is COPY of the same lines, prepared beforehand, into the same table in the same run; pgloader is measured
+where it is installed.
+"""
+
+from __future__ import annotations
+
+import logging
+import resource
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import structlog
+from psycopg import sql
+from pydantic import SecretStr
+
+from bench.orders import load_orders
+from bench.result import Result
+from config.settings import Defaults, RelaySettings, Settings, SourceSettings, StoreSettings
+from daemon.planning import Planned, read_plan
+from model.position import Flavour
+from servers import RunningServer, start_server
+from stores.control import checkpoints
+from stores.control.migrations import prepare_store
+from stores.mysql import binlog_end, connect_source
+from stores.postgres import PostgresConnection, connect_store
+from sync.backfill import Backfill, StoreCopy
+from sync.mysql.snapshot import ChunkReader, connect_reader
+from sync.postgres.copy import BLOCK_BYTES, encode
+from sync.postgres.schema_apply import apply_schema
+from sync.relay.values import RelayTail
+from sync.table_copy import RelayEntry
+from sync.table_phase import TablePhases
+from transforms.ddl import Phase
+from transforms.plan import TablePlan
+
+ROWS = 300_000
+ROUNDS = 3
+PEER = "pgloader"
+_STREAM = "bench"
+_CHECKSUM = "id, customer_id, status, currency, total, items, note, placed_at"
+"""Columns that both servers print alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuietRelay:
+    """The relay of a source where nothing happens."""
+
+    tail: RelayTail
+    first_seq: int = 1
+
+    def transactions(self, after_seq: int) -> Iterator[RelayEntry]:
+        """None."""
+        return iter(())
+
+
+def run(rows: int | None) -> Iterator[Result]:
+    """One case: `orders`, so many rows."""
+    count = rows or ROWS
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    with ExitStack() as stack:
+        source = stack.enter_context(start_server("mariadb-10.11"))
+        store = stack.enter_context(start_server("postgres-15"))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crossfade-bench-")))
+        settings = _settings(source, store, folder)
+        planned, relay = _load(settings, count)
+        (plan,) = planned.plan.plans
+        lines = _prepared(settings, planned, plan)
+        ours: list[float] = []
+        ceilings: list[float] = []
+        correct = True
+        # By turns, for other work on this machine is not the same all the time.
+        for _ in range(ROUNDS):
+            with closing(_fresh(settings, plan)) as connection:
+                ceilings.append(_timed(lambda: _copy(connection, plan, lines)))
+                correct = correct and _same(settings, connection)
+            with closing(_fresh(settings, plan)) as connection:
+                backfill = _backfill(settings, connection, plan, relay)
+                ours.append(_timed(partial(backfill.run, threading.Event())))
+                correct = correct and _same(settings, connection)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        figures = {"rows_per_s": count / median(ours), "peak_rss_mb": peak}
+        peers = {"ceiling": {"rows_per_s": count / median(ceilings)}}
+        if shutil.which(PEER):
+            with closing(_fresh(settings, plan)) as connection:
+                connection.execute(sql.SQL("DROP TABLE {}").format(_name(plan)))
+                taken = _timed(lambda: _pgloader(source, store, folder))
+            peers[PEER] = {"rows_per_s": count / taken}
+    ratios = {name: figures["rows_per_s"] / theirs["rows_per_s"] for name, theirs in peers.items()}
+    yield Result("snapshot", "orders", count, figures, peers, ratios, correct)
+
+
+def _settings(source: RunningServer, store: RunningServer, folder: Path) -> Settings:
+    return Settings(
+        name=_STREAM,
+        source=SourceSettings(
+            engine=Flavour.MARIADB,
+            host=source.host,
+            port=source.port,
+            user=source.user,
+            password=SecretStr(source.password),
+            databases=("bench",),
+        ),
+        stores={"main": StoreSettings(dsn=SecretStr(store.dsn("postgres")))},
+        relay=RelaySettings(directory=folder / "relay"),
+        defaults=Defaults(store="main"),
+    )
+
+
+def _load(settings: Settings, count: int) -> tuple[Planned, QuietRelay]:
+    with closing(connect_source(settings.source)) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE DATABASE bench")
+        connection.select_db("bench")
+        load_orders(connection, count)
+        cursor.execute("ANALYZE TABLE orders")
+        planned = read_plan(settings)
+        return planned, QuietRelay(RelayTail(1, binlog_end(connection, planned.info)))
+
+
+def _name(plan: TablePlan) -> sql.Composed:
+    return sql.SQL("{}").format(sql.Identifier(plan.target.schema, plan.target.name))
+
+
+def _fresh(settings: Settings, plan: TablePlan) -> PostgresConnection:
+    """A store with the empty target table and nothing else."""
+    connection = connect_store(settings.stores["main"].dsn)
+    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(_name(plan)))
+    connection.execute(b"DROP SCHEMA IF EXISTS crossfade CASCADE")
+    apply_schema(connection, [plan.target], Phase.BEFORE_COPY)
+    connection.execute(b"CHECKPOINT")
+    return connection
+
+
+def _prepared(settings: Settings, planned: Planned, plan: TablePlan) -> Path:
+    """A file with the plan's lines, so that they are no part of our memory."""
+    path = settings.relay.directory.parent / "lines.copy"
+    with closing(connect_reader(settings.source, planned.info)) as reader, path.open("wb") as file:
+        for row in ChunkReader(reader, planned.info, plan.source, None).everything():
+            file.write(encode(plan.project(row)))
+    return path
+
+
+def _copy(connection: PostgresConnection, plan: TablePlan, lines: Path) -> None:
+    columns = sql.SQL(", ").join(sql.Identifier(column.target.name) for column in plan.columns)
+    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(_name(plan), columns)
+    with lines.open("rb") as file, connection.cursor().copy(statement) as copy:
+        while block := file.read(BLOCK_BYTES):
+            copy.write(block)
+
+
+def _backfill(settings: Settings, connection: PostgresConnection, plan: TablePlan, relay: QuietRelay) -> Backfill:
+    prepare_store(connection)
+    checkpoints.create(connection, _STREAM, relay.tail.position)
+    fence = checkpoints.take_over(connection, _STREAM)
+    dsn = settings.stores["main"].dsn
+    copy = StoreCopy("main", dsn, _STREAM, fence, (plan,), TablePhases(), lambda store, plan: None)
+    return Backfill(settings, [copy], relay)
+
+
+def _same(settings: Settings, connection: PostgresConnection) -> bool:
+    """Whether both sides have the same rows: their number, and the sum of a hash over what both print alike."""
+    fields = [name.strip() for name in _CHECKSUM.split(",")]
+    theirs = "CONCAT_WS('|', " + ", ".join(f"COALESCE({name}, '~')" for name in fields) + ")"
+    ours = "concat_ws('|', " + ", ".join(f"coalesce(({_shown(name)})::text, '~')" for name in fields) + ")"
+    with closing(connect_source(settings.source, database="bench")) as source, source.cursor() as cursor:
+        cursor.execute(f"SELECT COUNT(*), SUM(CONV(LEFT(MD5({theirs}), 8), 16, 10)) FROM orders")
+        expected: Any = cursor.fetchall()
+    query = f"SELECT count(*), sum(('x' || left(md5({ours}), 8))::bit(32)::bigint) FROM orders"
+    found = connection.execute(query.encode()).fetchone()
+    there = next(tuple(row.values()) if isinstance(row, dict) else tuple(row) for row in expected)
+    return found is not None and [int(value) for value in found] == [int(value) for value in there]
+
+
+def _shown(name: str) -> str:
+    return "to_char(placed_at, 'YYYY-MM-DD HH24:MI:SS.US')" if name == "placed_at" else name
+
+
+def _pgloader(source: RunningServer, store: RunningServer, folder: Path) -> None:
+    """pgloader with its own defaults; it makes the table itself."""
+    script = folder / "bench.load"
+    address = source.dsn("bench").replace("mariadb://", "mysql://")
+    script.write_text(
+        f"LOAD DATABASE FROM {address} INTO {store.dsn('postgres')}\n"
+        "WITH include drop, create tables, no foreign keys ALTER SCHEMA 'bench' RENAME TO 'public';\n"
+    )
+    script.chmod(0o600)
+    subprocess.run([PEER, "--quiet", str(script)], check=True, capture_output=True)
+
+
+def _timed(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
