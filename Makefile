@@ -8,7 +8,7 @@ WORKERS ?= 2
 RUN_TESTS := $(BIN)/pytest -q -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers demo test test-matrix check lint kernel clean
+.PHONY: help setup servers demo test test-matrix soak check lint kernel clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -33,11 +33,14 @@ demo: setup ## A legacy shop under traffic is copied, streamed, verified: everyt
 	@$(BIN)/crossfade demo $(DEMO)
 
 test: servers lint ## Everything a contributor should run: MariaDB 10.11, MySQL 9.7, PostgreSQL 15 and 18
-	@$(RUN_TESTS) -m "not slow and not matrix" $(PYTEST)
+	@$(RUN_TESTS) -m "not slow and not matrix and not soak" $(PYTEST)
 
 test-matrix: servers ## Adds MySQL 5.6, PostgreSQL 16 and 17 and the long cases
 	@$(BIN)/python -m servers provision all
-	@$(RUN_TESTS) --matrix -m "slow or matrix" $(PYTEST)
+	@$(RUN_TESTS) --matrix -m "(slow or matrix) and not soak" $(PYTEST)
+
+soak: servers ## The proofs at full size, one at a time: tens of minutes, for a quiet machine
+	@$(BIN)/pytest -q -m soak $(PYTEST)
 
 lint: setup
 	@$(BIN)/ruff check .
