@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB, TIMESTAMP
 
 SCHEMA = "crossfade"
-VERSION = 3
+VERSION = 4
 
 STORE = MetaData(schema=SCHEMA)
 """Tables of every store."""
@@ -190,6 +190,9 @@ VERIFY_RUN = Table(
     Column("verdict", JSONB, nullable=False),
     _time("started_at", now=False),
     _time("finished_at"),
+    _text("state", "finished", info={"since": 4}),
+    # What it was asked to do, so that another process can go on with it.
+    Column("options", JSONB, nullable=False, server_default=text("'{}'::jsonb"), info={"since": 4}),
     Index("verify_run_by_name", "name", "id"),
     info={"since": 2},
 )
@@ -212,6 +215,9 @@ VERIFY_FINDING = Table(
     _number("last_run", None),
     _time("first_seen"),
     _time("last_seen"),
+    # Which leaf of which chunk it lies in, and the source's position at which it was seen last.
+    _text("leaf", info={"since": 4}),
+    _text("position", info={"since": 4}),
     Index("verify_finding_by_key", "name", "plan_id", "key_digest", unique=True),
     Index("verify_finding_by_run", "last_run"),
     info={"since": 2},
