@@ -280,13 +280,13 @@ def round_numeric(precision: int | None, scale: int, *, loss: str) -> Cast:
 
 
 def numeric_from_float() -> Cast:
-    """The shortest decimal that reads back as the same double, written without exponent."""
+    """The shortest decimal that reads back as the same double, written without exponent; there is no -0 in numeric."""
 
     def convert(value: bytes) -> Field:
         number = _decimal(value)
         return format(number if number else abs(number), "f").encode()
 
-    return _cast("numeric_from_float", convert)
+    return _cast("numeric_from_float", convert, loss="a negative zero comes back as 0")
 
 
 def whole_number() -> Cast:

@@ -19,12 +19,13 @@ from typing import Any, TypeAlias
 
 from pymysql.cursors import Cursor
 
-from model.errors import AccessDenied
+from model.errors import AccessDenied, Refused
 from model.tables import CheckDef, ColumnDef, DefaultKind, ForeignKeyDef, IndexDef, IndexPart, TableDef, TableId
 from stores.errors import translated
 from stores.mysql import MysqlConnection, ServerInfo
 from sync.mysql import literals
 from sync.mysql.foreign_key_rules import hidden_rules
+from transforms.rules import nearest
 
 Record: TypeAlias = tuple[Any, ...]
 ByTable: TypeAlias = dict[TableId, list[Record]]
@@ -45,7 +46,7 @@ _ROW_MOMENTS = (("row_start", "ROW START"), ("row_end", "ROW END"))
 def read_catalog(
     connection: MysqlConnection[Any], info: ServerInfo, databases: Sequence[str]
 ) -> dict[TableId, TableDef]:
-    """Every table, view and sequence of the databases. Raises AccessDenied when a database cannot be seen."""
+    """Every table, view and sequence of the databases. Raises Refused or AccessDenied for one that cannot be seen."""
     found: dict[TableId, TableDef] = {}
     with _own_session(connection, info):
         for database in _visible(connection, info, databases):
@@ -92,12 +93,18 @@ def _rows(connection: MysqlConnection[Any], query: str, arguments: Sequence[Any]
 
 
 def _visible(connection: MysqlConnection[Any], info: ServerInfo, databases: Sequence[str]) -> list[str]:
-    """The databases as the server spells them, without repeats. Raises AccessDenied for one that we cannot see."""
+    """The databases as the server spells them, without repeats. Raises Refused or AccessDenied for one not seen."""
     names = [str(name) for (name,) in _rows(connection, "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA")]
     folded = _rows(connection, "SELECT @@lower_case_table_names")[0][0] != 0
     spelled: dict[str, None] = {}
     for database in databases:
         matches = [n for n in names if n == database or (folded and n.lower() == database.lower())]
+        if not matches and _sees_every_database(connection):
+            raise Refused(
+                f"the source has no database {database!r}",
+                hint=nearest(database, names) or "Check `source.databases` in the configuration.",
+                server=info.version_text,
+            )
         if not matches:
             raise AccessDenied(
                 f"the source shows no database {database!r}: it does not exist, or our user has no SELECT on it",
@@ -106,6 +113,17 @@ def _visible(connection: MysqlConnection[Any], info: ServerInfo, databases: Sequ
             )
         spelled[matches[0]] = None
     return list(spelled)
+
+
+def _sees_every_database(connection: MysqlConnection[Any]) -> bool:
+    """Whether our account itself (not a role) holds a global privilege that hides no database from it."""
+    ((account,),) = _rows(connection, "SELECT CURRENT_USER()")
+    user, _, host = str(account).rpartition("@")
+    query = (
+        "SELECT 1 FROM information_schema.USER_PRIVILEGES"
+        " WHERE GRANTEE = %s AND PRIVILEGE_TYPE IN ('SHOW DATABASES', 'SELECT')"
+    )
+    return bool(_rows(connection, query, (f"'{user}'@'{host}'",)))
 
 
 def _grouped(rows: Iterable[Record], database: str, wanted: frozenset[str]) -> ByTable:
