@@ -8,7 +8,22 @@ from typing import Annotated
 
 import typer
 
-from console import assess, configure, cutover, daemon, demo, doctor, errors, repair, rollback, schema, status, verify
+from console import (
+    assess,
+    configure,
+    cutover,
+    daemon,
+    demo,
+    doctor,
+    errors,
+    repair,
+    rollback,
+    schema,
+    status,
+    top,
+    tune,
+    verify,
+)
 from console.output import Invocation, Output
 
 app = typer.Typer(
@@ -60,6 +75,8 @@ assess.register(app)
 schema.register(app)
 daemon.register(app)
 status.register(app)
+top.register(app)
+tune.register(app)
 doctor.register(app)
 demo.register(app)
 verify.register(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from config.settings import Settings
 from cutover.service import Cutovers
 from daemon.lifecycle import Stop
 from daemon.parts import Parts
+from daemon.tuning import Tuning
 from model.errors import CrossfadeError, UsageError
 from stores.control import commands, events
 from stores.control.commands import Command, CommandState
@@ -28,10 +30,12 @@ class Orders:
         self._parts = parts
         self._cutovers = cutovers
         self._stop = stop
+        self._tuning = Tuning(settings, parts.tune_apply, parts.tune_copy)
         self._verbs: dict[str, Callable[[Command], Mapping[str, Any]]] = {
             "stop": self._end,
             "pause": self._pause,
             "resume": self._resume,
+            "tune": self._tune,
             "release": self._release,
             "errors_retry": self._errors_retry,
             "errors_discard": self._errors_discard,
@@ -95,6 +99,13 @@ class Orders:
         names = self._stores(command)
         self._parts.resume(names)
         return {"resumed": names}
+
+    def _tune(self, command: Command) -> Mapping[str, Any]:
+        reads = tuple(str(key) for key in command.args.get("read", ()))
+        changes = {str(key): str(value) for key, value in command.args.get("change", {}).items()}
+        read = self._tuning.read(reads) if reads or changes else self._tuning.read()
+        found = (*self._tuning.change(changes), *read)
+        return {"settings": [dataclasses.asdict(one) for one in found]}
 
     def _release(self, command: Command) -> Mapping[str, Any]:
         return {"released": self._parts.release(str(command.args.get("table", "")))}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 
-from config.settings import Settings
+from config.settings import ApplySettings, Settings, SnapshotSettings
 from daemon.lifecycle import Stop
 from daemon.rates import Rate
 from daemon.relay_folder import open_relay
@@ -229,6 +229,15 @@ class Parts:
         for name in stores:
             self._pauses.pop(name, None)
             self._appliers[name].resume()
+
+    def tune_apply(self, settings: ApplySettings) -> None:
+        """Let every applier take other limits."""
+        for applier in self._appliers.values():
+            applier.tune(settings)
+
+    def tune_copy(self, settings: SnapshotSettings) -> None:
+        """Let the copy take another limit."""
+        self._backfill.tune(settings)
 
     def release(self, table: str) -> list[str]:
         """Let a held table go on in every store; gives the plans. Raises UsageError when none is held."""

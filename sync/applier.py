@@ -114,6 +114,10 @@ class StoreApplier:
         """Move the checkpoint to the last transaction that was read now, even if it held nothing for this store."""
         self._flush_asked.set()
 
+    def tune(self, settings: ApplySettings) -> None:
+        """Take other limits, from the next group on."""
+        self._settings = settings
+
     def hold(self, plan_id: str, reason: str) -> None:
         """Stop applying one table; the others go on and the relay keeps its changes."""
         self._requests.put(lambda steps: steps.hold(plan_id, reason))

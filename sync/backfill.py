@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from config.settings import Settings
+from config.settings import Settings, SnapshotSettings
 from model.errors import AccessDenied, CrossfadeError, Fenced, Refused
 from stores.control import checkpoints, table_states
 from stores.errors import translated
@@ -107,6 +107,10 @@ class Backfill:
     def pause_reason(self) -> str | None:
         """Why the copy pauses at the moment, None when it does not."""
         return self._throttle.reason
+
+    def tune(self, settings: SnapshotSettings) -> None:
+        """Take another limit for the source's load; workers and chunks stay as they began."""
+        self._throttle.limit = settings.max_threads_running
 
     def _look(self) -> tuple[ServerInfo, list[Job]]:
         control = connect_source(self._settings.source)

@@ -35,7 +35,8 @@ class Throttle:
     """One for all workers of a copy. Thread-safe."""
 
     def __init__(self, max_threads_running: int | None, pause_reason: PauseReason | None = None) -> None:
-        self._limit = max_threads_running
+        self.limit = max_threads_running
+        """So many threads may run on the source; None: any number. May be changed at any time."""
         self._pause_reason = pause_reason
         self._lock = threading.Lock()
         self._checked_at = float("-inf")
@@ -58,7 +59,8 @@ class Throttle:
     def _why(self, connection: MysqlConnection[Any]) -> str | None:
         if self._pause_reason is not None and (reason := self._pause_reason()) is not None:
             return reason
-        if self._limit is None:
+        limit = self.limit
+        if limit is None:
             return None
         with self._lock:
             now = time.monotonic()
@@ -66,4 +68,4 @@ class Throttle:
                 self._running = threads_running(connection)
                 self._checked_at = now
             running = self._running
-        return f"the source runs {running} threads, the limit is {self._limit}" if running > self._limit else None
+        return f"the source runs {running} threads, the limit is {limit}" if running > limit else None

@@ -90,6 +90,11 @@ def test_goes_on_when_servers_come_back(
         ]
         assert "moving house" in paused["reasons"][0]["message"]
         migration.ok("resume")
+        assert "apply.max_rows                77   (file: 20000)" in migration.ok("tune", "apply.max_rows=77").out
+        assert migration.run("tune", "apply.max_rows=0").code == ExitCode.USAGE
+        tuned = migration.ok("-o", "json", "tune").document()["settings"]
+        assert next(one["value"] for one in tuned if one["key"] == "apply.max_rows") == "77"
+        assert "t>main" in migration.ok("top").out
         server.kill()
         mariadb_db.execute("INSERT INTO t VALUES (2)")
         assert migration.run("status").code == ExitCode.UNREACHABLE
