@@ -24,6 +24,7 @@ from pymysqlreplication.packet import BinLogPacketWrapper
 from bench.binlog import raw_events
 from bench.orders import load_orders
 from bench.result import Result
+from bench.stage import peak_rss_mb
 from bench.uncompiled import digest
 from model.rows import ABSENT, Row
 from model.tables import TableDef, TableId
@@ -198,7 +199,13 @@ def run(rows: int | None) -> Iterator[Result]:
 
     def result(case: str, measured: int, rate: float, correct: bool) -> Result:
         return Result(
-            "decode", case, measured, {"rows_per_s": rate}, {PEER: {"rows_per_s": peer}}, {PEER: rate / peer}, correct
+            "decode",
+            case,
+            measured,
+            {"rows_per_s": rate, "peak_rss_mb": peak_rss_mb()},
+            peers={PEER: {"rows_per_s": peer}},
+            ratios={PEER: rate / peer},
+            correct=correct,
         )
 
     suffix = "" if compiled() else ", not compiled"

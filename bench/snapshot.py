@@ -6,31 +6,24 @@ where it is installed.
 
 from __future__ import annotations
 
-import logging
-import resource
 import shutil
 import subprocess
-import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import structlog
 from psycopg import sql
-from pydantic import SecretStr
 
 from bench.orders import load_orders
-from bench.result import Result
-from config.settings import Defaults, RelaySettings, Settings, SourceSettings, StoreSettings
+from bench.result import Result, ratios_of
+from bench.stage import DATABASE, Stage, open_stage, peak_rss_mb, timed
+from config.settings import Settings
 from daemon.planning import Planned, read_plan
-from model.position import Flavour
-from servers import RunningServer, start_server
 from stores.control import checkpoints
 from stores.control.migrations import prepare_store
 from stores.mysql import binlog_end, connect_source
@@ -68,12 +61,8 @@ class QuietRelay:
 def run(rows: int | None) -> Iterator[Result]:
     """One case: `orders`, so many rows."""
     count = rows or ROWS
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    with ExitStack() as stack:
-        source = stack.enter_context(start_server("mariadb-10.11"))
-        store = stack.enter_context(start_server("postgres-15"))
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crossfade-bench-")))
-        settings = _settings(source, store, folder)
+    with open_stage() as stage:
+        settings = stage.settings
         planned, relay = _load(settings, count)
         (plan,) = planned.plan.plans
         lines = _prepared(settings, planned, plan)
@@ -83,45 +72,27 @@ def run(rows: int | None) -> Iterator[Result]:
         # By turns, for other work on this machine is not the same all the time.
         for _ in range(ROUNDS):
             with closing(_fresh(settings, plan)) as connection:
-                ceilings.append(_timed(lambda: _copy(connection, plan, lines)))
+                ceilings.append(timed(lambda: _copy(connection, plan, lines)))
                 correct = correct and _same(settings, connection)
             with closing(_fresh(settings, plan)) as connection:
                 backfill = _backfill(settings, connection, plan, relay)
-                ours.append(_timed(partial(backfill.run, threading.Event())))
+                ours.append(timed(partial(backfill.run, threading.Event())))
                 correct = correct and _same(settings, connection)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        figures = {"rows_per_s": count / median(ours), "peak_rss_mb": peak}
-        peers = {"ceiling": {"rows_per_s": count / median(ceilings)}}
+        figures = {"rows_per_s": count / median(ours), "peak_rss_mb": peak_rss_mb()}
+        ceiling = {"rows_per_s": count / median(ceilings)}
+        peers = {}
         if shutil.which(PEER):
             with closing(_fresh(settings, plan)) as connection:
                 connection.execute(sql.SQL("DROP TABLE {}").format(_name(plan)))
-                taken = _timed(lambda: _pgloader(source, store, folder))
+                taken = timed(lambda: _pgloader(stage))
             peers[PEER] = {"rows_per_s": count / taken}
-    ratios = {name: figures["rows_per_s"] / theirs["rows_per_s"] for name, theirs in peers.items()}
-    yield Result("snapshot", "orders", count, figures, peers, ratios, correct)
-
-
-def _settings(source: RunningServer, store: RunningServer, folder: Path) -> Settings:
-    return Settings(
-        name=_STREAM,
-        source=SourceSettings(
-            engine=Flavour.MARIADB,
-            host=source.host,
-            port=source.port,
-            user=source.user,
-            password=SecretStr(source.password),
-            databases=("bench",),
-        ),
-        stores={"main": StoreSettings(dsn=SecretStr(store.dsn("postgres")))},
-        relay=RelaySettings(directory=folder / "relay"),
-        defaults=Defaults(store="main"),
-    )
+    ratios = ratios_of(figures["rows_per_s"], ceiling, peers)
+    yield Result("snapshot", "orders", count, figures, ceiling, peers, ratios, correct)
 
 
 def _load(settings: Settings, count: int) -> tuple[Planned, QuietRelay]:
     with closing(connect_source(settings.source)) as connection, connection.cursor() as cursor:
-        cursor.execute("CREATE DATABASE bench")
-        connection.select_db("bench")
+        connection.select_db(DATABASE)
         load_orders(connection, count)
         cursor.execute("ANALYZE TABLE orders")
         planned = read_plan(settings)
@@ -186,19 +157,13 @@ def _shown(name: str) -> str:
     return "to_char(placed_at, 'YYYY-MM-DD HH24:MI:SS.US')" if name == "placed_at" else name
 
 
-def _pgloader(source: RunningServer, store: RunningServer, folder: Path) -> None:
+def _pgloader(stage: Stage) -> None:
     """pgloader with its own defaults; it makes the table itself."""
-    script = folder / "bench.load"
-    address = source.dsn("bench").replace("mariadb://", "mysql://")
+    script = stage.folder / "bench.load"
+    address = stage.source.dsn("bench").replace("mariadb://", "mysql://")
     script.write_text(
-        f"LOAD DATABASE FROM {address} INTO {store.dsn('postgres')}\n"
+        f"LOAD DATABASE FROM {address} INTO {stage.store.dsn('postgres')}\n"
         "WITH include drop, create tables, no foreign keys ALTER SCHEMA 'bench' RENAME TO 'public';\n"
     )
     script.chmod(0o600)
     subprocess.run([PEER, "--quiet", str(script)], check=True, capture_output=True)
-
-
-def _timed(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun

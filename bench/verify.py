@@ -7,25 +7,18 @@ measured where it is installed, on the same MariaDB (it cannot run on MySQL 9.6 
 from __future__ import annotations
 
 import importlib.util
-import resource
 import subprocess
 import sys
-import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
-from pathlib import Path
-
-from pydantic import SecretStr
+from contextlib import closing
 
 from bench.orders import load_orders
 from bench.result import Result
-from config.settings import Defaults, RelaySettings, Settings, SourceSettings, StoreSettings
+from bench.stage import DATABASE, Stage, open_stage, peak_rss_mb, timed
+from config.settings import Settings
 from daemon.planning import Planned, read_plan
-from model.position import Flavour
-from servers import RunningServer, start_server
 from stores.control import checkpoints
 from stores.control.migrations import prepare_store
 from stores.mysql import binlog_end, connect_source
@@ -54,15 +47,12 @@ _PEER_COLUMNS = "customer_id,status,currency,total,items,is_gift,note,placed_at,
 def run(rows: int | None) -> Iterator[Result]:
     """Time each case; `rows` in the table."""
     count = rows or ROWS
-    with ExitStack() as stack:
-        source = stack.enter_context(start_server("mariadb-10.11"))
-        store = stack.enter_context(start_server("postgres-15"))
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crossfade-bench-")))
-        settings = _settings(source, store, folder)
-        planned = _load(settings, source, count)
+    with open_stage() as stage:
+        settings, peer = stage.settings, _peer(stage)
+        planned = _load(settings, count)
         ceiling = _best(lambda: _ceiling(settings, planned))
         reader, python = {"s": ceiling}, {"s": 0.0}
-        yield _case("identical", count, settings, planned, Mode.CHECKSUM, 0, reader, _peer(source, store))
+        yield _case("identical", count, settings, planned, Mode.CHECKSUM, 0, reader, peer)
         with closing(connect_store(settings.stores["main"].dsn)) as connection:
             connection.execute(b"UPDATE orders SET items = items + 1 WHERE id = (SELECT max(id) / 2 FROM orders)")
             yield _case("one row differs", count, settings, planned, Mode.CHECKSUM, 1, reader, None)
@@ -74,30 +64,12 @@ def run(rows: int | None) -> Iterator[Result]:
             connection.execute(b"UPDATE orders SET items = items + 1 WHERE id % 100 = 7")
             row = connection.execute(b"SELECT count(*) FROM orders WHERE id % 100 = 7").fetchone()
             changed = int(row[0]) if row else 0
-        yield _case("1 % differ", count, settings, planned, Mode.CHECKSUM, changed, reader, _peer(source, store))
+        yield _case("1 % differ", count, settings, planned, Mode.CHECKSUM, changed, reader, peer)
 
 
-def _settings(source: RunningServer, store: RunningServer, folder: Path) -> Settings:
-    return Settings(
-        name="bench",
-        source=SourceSettings(
-            engine=Flavour.MARIADB,
-            host=source.host,
-            port=source.port,
-            user=source.user,
-            password=SecretStr(source.password),
-            databases=("bench",),
-        ),
-        stores={"main": StoreSettings(dsn=SecretStr(store.dsn("postgres")))},
-        relay=RelaySettings(directory=folder / "relay"),
-        defaults=Defaults(store="main"),
-    )
-
-
-def _load(settings: Settings, source: RunningServer, count: int) -> Planned:
+def _load(settings: Settings, count: int) -> Planned:
     with closing(connect_source(settings.source)) as connection, connection.cursor() as cursor:
-        cursor.execute("CREATE DATABASE bench")
-        connection.select_db("bench")
+        connection.select_db(DATABASE)
         load_orders(connection, count)
         cursor.execute("ANALYZE TABLE orders")
         planned = read_plan(settings)
@@ -147,13 +119,7 @@ def _plain_merge(settings: Settings, planned: Planned) -> None:
 
 
 def _best(work: Callable[[], object]) -> float:
-    return min(_timed(work) for _ in range(ROUNDS))
-
-
-def _timed(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
+    return min(timed(work) for _ in range(ROUNDS))
 
 
 def _case(
@@ -170,22 +136,22 @@ def _case(
     verdicts: list[Verdict] = []
     seconds = _best(lambda: verdicts.append(_verify(settings, planned, mode)))
     correct = all(verdict.tables[0].differences == differing for verdict in verdicts)
-    peers: dict[str, dict[str, float]] = {against: {"ms": ceiling["s"] * 1000, "rows_per_s": count / ceiling["s"]}}
+    figures = {"ms": ceiling["s"] * 1000, "rows_per_s": count / ceiling["s"]}
+    peers: dict[str, dict[str, float]] = {} if against == "ceiling" else {against: figures}
     ratios = {against: ceiling["s"] / seconds}
     if peer is not None:
         taken = _best(peer)
         peers["reladiff"] = {"ms": taken * 1000, "rows_per_s": count / taken}
         ratios["reladiff"] = taken / seconds
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    ours = {"ms": seconds * 1000, "rows_per_s": count / seconds, "peak_mib": memory}
-    return Result("verify", name, count, ours, peers, ratios, correct)
+    ours = {"ms": seconds * 1000, "rows_per_s": count / seconds, "peak_rss_mb": peak_rss_mb()}
+    return Result("verify", name, count, ours, figures if against == "ceiling" else {}, peers, ratios, correct)
 
 
-def _peer(source: RunningServer, store: RunningServer) -> Callable[[], int] | None:
+def _peer(stage: Stage) -> Callable[[], int] | None:
     """reladiff in a process of its own, its start included; None when it is not installed."""
     if importlib.util.find_spec("reladiff") is None:
         return None
-    addresses = [source.dsn("bench").replace("mariadb://", "mysql://"), store.dsn("postgres")]
+    addresses = [stage.source.dsn(DATABASE).replace("mariadb://", "mysql://"), stage.store.dsn("postgres")]
 
     def compare() -> int:
         done = subprocess.run(

@@ -1,0 +1,108 @@
+"""Catching up: from the source's binlog to the store's checkpoint, by reader, relay and applier of the daemon.
+
+Each round the source writes, then ours follows, then the ceiling does the same to a twin of the table. pg_chameleon is
+measured where it is installed, on fewer rows: its rate does not depend on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+from statistics import median
+
+from bench import chameleon
+from bench.ceiling import Ceiling
+from bench.compare import same_rows
+from bench.follower import catch_up, following
+from bench.result import Figures, Result, ratios_of
+from bench.stage import DATABASE, Stage, open_stage, timed
+from bench.workloads import WORKLOADS, Workload
+from daemon.planning import read_plan
+from stores.postgres import PostgresConnection
+from sync.postgres.schema_apply import apply_schema
+from transforms.ddl import Phase
+
+ROUNDS = 3
+PEER_ROWS = 20_000
+PEER_CASES = {"insert", "mixed update/delete"}
+CASES = tuple(WORKLOADS)
+
+
+def run(rows: int | None, case: str | None = None) -> Iterator[Result]:
+    """Every case, or one; `rows` changes a round."""
+    for name in CASES if case is None else (case,):
+        kind, default = WORKLOADS[name]
+        with open_stage(kind.source) as stage:
+            yield _measured(name, kind(stage, rows or default, ROUNDS), stage)
+
+
+def begin(stage: Stage, tables: tuple[str, ...]) -> None:
+    """Make the target tables and let a follower copy what is there."""
+    planned = read_plan(stage.settings)
+    with closing(stage.store_connection()) as connection:
+        apply_schema(connection, [plan.target for plan in planned.plan.plans], Phase.BEFORE_COPY)
+    with following(stage) as end:
+        end()
+    with closing(stage.store_connection()) as connection:
+        for table in tables:
+            connection.execute(f'VACUUM ANALYZE "{table}"'.encode())
+
+
+def _measured(name: str, workload: Workload, stage: Stage) -> Result:
+    workload.create()
+    begin(stage, workload.tables)
+    lines = stage.folder / "lines"
+    lines.mkdir()
+    taken: list[float] = []
+    copied: list[float] = []
+    upserted: list[float] = []
+    written: list[float] = []
+    peak = 0.0
+    with closing(stage.store_connection()) as connection:
+        ceiling = Ceiling(connection, workload.tables, lines)
+        for round_ in range(workload.rounds):
+            written.append(timed(partial(workload.write, round_)))
+            connection.execute(b"CHECKPOINT")
+            done = catch_up(stage)
+            taken.append(done.seconds)
+            peak = max(peak, done.peak_rss_mb)
+            batches = list(workload.batches(round_))
+            prepared = ceiling.prepare(batches)
+            connection.execute(b"CHECKPOINT")
+            upserted.append(timed(partial(ceiling.upsert, prepared)))
+            if workload.fresh:
+                ceiling.rewind(batches)
+                connection.execute(b"CHECKPOINT")
+                copied.append(timed(partial(ceiling.copy, prepared)))
+        correct = ceiling.same() and same_rows(stage, list(workload.tables))
+    rows = workload.rows
+    ours = {"rows_per_s": rows / median(taken), "peak_rss_mb": peak}
+    limit: Figures = {"rows_per_s": rows / median(copied or upserted)}
+    peers: dict[str, Figures] = {}
+    if workload.fresh:
+        peers["copy and upsert"] = {"rows_per_s": rows / median(upserted)}
+    if workload.single:
+        peers["copy"], limit = limit, {"rows_per_s": rows / median(written)}
+    if name in PEER_CASES and chameleon.installed():
+        peers[chameleon.NAME] = {"rows_per_s": _peer(type(workload))}
+    return Result("stream", name, rows, ours, limit, peers, ratios_of(ours["rows_per_s"], limit, peers), correct)
+
+
+def _peer(kind: type[Workload]) -> float:
+    """Rows per second of pg_chameleon, on servers of its own."""
+    with open_stage(kind.source) as stage:
+        workload = kind(stage, PEER_ROWS, 1)
+        workload.create()
+        peer = chameleon.Chameleon.make(stage)
+        peer.copy()
+        workload.write(0)
+        with stage.source_connection() as source, source.cursor() as cursor:
+            cursor.execute("SELECT COUNT(*), COALESCE(SUM(id), 0), COALESCE(MAX(total), 0) FROM orders")
+            ((count, ids, total),) = cursor.fetchall()
+
+        def done(connection: PostgresConnection) -> bool:
+            query = f"SELECT count(*), coalesce(sum(id), 0), coalesce(max(total), 0) FROM {DATABASE}.orders"
+            return connection.execute(query.encode()).fetchone() == (count, ids, total)
+
+        return PEER_ROWS / peer.catch_up(done)
