@@ -6,11 +6,12 @@ and `${cred:name}`, which the loader has resolved before these models see them.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
 from model.position import Flavour
 
@@ -222,12 +223,57 @@ class CutoverSettings(Part):
     max_lag_s: float = 2.0
     max_write_stop_s: float = 30.0
     verify_not_older_s: float = 86_400.0
+    max_read_lag_s: float = Field(default=10.0, gt=0)
+    """Readers that were sent to the stores go back to the source when a store is further behind."""
 
 
 class ReportSettings(Part):
     """Where reports of cutovers and rollbacks are written."""
 
     directory: Path = Path("crossfade-reports")
+
+
+class HttpSettings(Part):
+    """The HTTP server of the daemon: health, metrics, routes, status."""
+
+    listen: str = "127.0.0.1:8440"
+    """HOST:PORT; an IPv6 address in brackets; port 0 takes a free one."""
+    token: SecretStr | None = None
+    """Bearer token of requests that change something; unset: they are refused."""
+
+    @field_validator("listen")
+    @classmethod
+    def _readable(cls, listen: str) -> str:
+        if listen_address(listen) is None:
+            raise ValueError("not HOST:PORT")
+        return listen
+
+    @model_validator(mode="after")
+    def _guarded(self) -> HttpSettings:
+        if not self.loopback and not (self.token and self.token.get_secret_value()):
+            raise ValueError("an address that other hosts can reach needs a `token`")
+        return self
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        found = listen_address(self.listen)
+        assert found is not None
+        return found
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this host can reach it."""
+        host = self.address[0]
+        return host == "localhost" or (host[:4] == "127." and host.count(".") == 3) or host == "::1"
+
+
+def listen_address(text: str) -> tuple[str, int] | None:
+    """Host and port of `HOST:PORT`, None when it is not that."""
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:\s]+)):(\d{1,5})", text)
+    if match is None or int(match[3]) > 65535:
+        return None
+    return match[1] or match[2], int(match[3])
 
 
 class LogSettings(Part):
@@ -262,6 +308,8 @@ class Settings(Part):
     verify: VerifySettings = VerifySettings()
     cutover: CutoverSettings = CutoverSettings()
     report: ReportSettings = ReportSettings()
+    http: HttpSettings | None = None
+    """Unset: the daemon listens nowhere; `http: {}` is loopback, port 8440."""
     log: LogSettings = LogSettings()
 
     @property

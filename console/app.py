@@ -18,6 +18,7 @@ from console import (
     errors,
     repair,
     rollback,
+    route,
     schema,
     status,
     top,
@@ -84,3 +85,4 @@ repair.register(app)
 errors.register(app)
 cutover.register(app)
 rollback.register(app)
+route.register(app)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import getpass
 import socket
-import threading
-import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,12 +11,14 @@ from typing import Any
 
 from config.settings import Settings
 from daemon.lock import daemon_lock_held
-from model.errors import CrossfadeError, ExitCode, LockHeld, TimedOut
+from model.errors import LockHeld
 from stores.control import commands, daemons
-from stores.control.commands import CommandState
+from stores.control.command_answers import CommandFailed, answered
 from stores.control.daemons import Daemon
 from stores.errors import translated
 from stores.postgres import connect_store
+
+__all__ = ["CommandFailed", "NoDaemon", "actor", "ask", "look"]
 
 ALIVE_S = 10.0
 """A daemon whose heartbeat is older than this is not taken for alive."""
@@ -28,10 +28,6 @@ class NoDaemon(LockHeld):
     """No daemon runs this migration."""
 
     default_hint = "Start one: crossfade start"
-
-
-class CommandFailed(CrossfadeError):
-    """The daemon could not carry out the command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +66,9 @@ def ask(
     """
     if not look(settings).alive:
         raise NoDaemon(f"no daemon runs {settings.name}")
-    pause = threading.Event()
     with (
         closing(connect_store(settings.control_dsn, application="crossfade cli")) as connection,
         translated("control store"),
     ):
         identifier = commands.send(connection, settings.name, verb, args or {}, actor())
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            command = commands.read(connection, identifier)
-            if command is not None and command.state in (CommandState.DONE, CommandState.FAILED):
-                result = command.result or {}
-                if command.state is CommandState.DONE:
-                    return result
-                error = CommandFailed(str(result.get("error")), hint=str(result.get("hint") or ""))
-                error.exit_code = ExitCode(int(result.get("exit_code", ExitCode.BUG)))
-                raise error
-            pause.wait(0.1)
-    raise TimedOut(f"the daemon did not answer `{verb}` within {timeout_s:.0f} s", hint="See: crossfade status")
+        return answered(connection, identifier, verb, timeout_s)

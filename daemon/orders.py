@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from typing import Any
 
 import structlog
 
 from config.settings import Settings
+from cutover.readers import Readers
 from cutover.service import Cutovers
 from daemon.lifecycle import Stop
 from daemon.parts import Parts
@@ -17,7 +19,7 @@ from model.errors import CrossfadeError, UsageError
 from stores.control import commands, events
 from stores.control.commands import Command, CommandState
 from stores.errors import translated
-from stores.postgres import PostgresConnection
+from stores.postgres import PostgresConnection, connect_store
 
 log = structlog.get_logger(__name__)
 
@@ -25,10 +27,11 @@ log = structlog.get_logger(__name__)
 class Orders:
     """Knows the verbs; `carry_out` takes at most one command a call."""
 
-    def __init__(self, settings: Settings, parts: Parts, cutovers: Cutovers, stop: Stop) -> None:
+    def __init__(self, settings: Settings, parts: Parts, cutovers: Cutovers, readers: Readers, stop: Stop) -> None:
         self._settings = settings
         self._parts = parts
         self._cutovers = cutovers
+        self._readers = readers
         self._stop = stop
         self._tuning = Tuning(settings, parts.tune_apply, parts.tune_copy)
         self._verbs: dict[str, Callable[[Command], Mapping[str, Any]]] = {
@@ -40,6 +43,7 @@ class Orders:
             "errors_retry": self._errors_retry,
             "errors_discard": self._errors_discard,
             "domain": self._domain,
+            "route": self._route,
         }
 
     def carry_out(self, connection: PostgresConnection) -> None:
@@ -128,3 +132,17 @@ class Orders:
     def _domain(self, command: Command) -> Mapping[str, Any]:
         """Cut over, roll back and the like: taken here, answered through the domain's row when it is over."""
         return self._cutovers.submit(command.id, command.actor, command.args)
+
+    def _route(self, command: Command) -> Mapping[str, Any]:
+        """Send readers of a domain somewhere else."""
+        args = command.args
+        percent = args.get("canary_percent")
+        with closing(connect_store(self._settings.control_dsn, application="crossfade daemon")) as connection:
+            route = self._readers.send(
+                connection,
+                str(args.get("domain", "")),
+                args.get("reads"),
+                None if percent is None else int(percent),
+                command.actor,
+            )
+        return dataclasses.asdict(route)

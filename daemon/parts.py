@@ -200,6 +200,16 @@ class Parts:
             applier.phases.all().get(plan_id, _NOT_YET).phase is Phase.STREAMING for applier in self._appliers.values()
         )
 
+    # -- what readers are promised (cutover.readers.Freshness)
+
+    def lag_of(self, store: str) -> float | None:
+        """Seconds that a store is behind."""
+        return self._appliers[store].state.lag_s
+
+    def parked_of(self, plan_id: str) -> int:
+        """Changes of a table plan in quarantine."""
+        return sum(applier.state.parked.get(plan_id, 0) for applier in self._appliers.values())
+
     def keep_after(self, seq: int | None) -> None:
         """Keep what the relay holds after `seq`, until called with None."""
         self._kept_after = seq
@@ -303,8 +313,9 @@ class Parts:
         reasons = self._reasons()
         stores = tuple(self._store_status(applier) for applier in self._appliers.values())
         tables = tuple(
-            TableStatus(plan.id, store.name, state.phase, state.rows_copied, state.reason)
+            TableStatus(plan.id, store.name, state.phase, state.rows_copied, state.reason, parked.get(plan.id, 0))
             for store in self._start.stores
+            for parked in (self._appliers[store.name].state.parked,)
             for plan in store.plans
             for state in (self._appliers[store.name].phases.get(plan.id),)
         )

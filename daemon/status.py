@@ -94,6 +94,8 @@ class TableStatus:
     phase: Phase
     rows_copied: int
     reason: str | None = None
+    parked: int = 0
+    """Changes in quarantine."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,9 @@ from typing import Any
 import structlog
 
 from config.settings import Settings
+from cutover.domain import domain_plan
 from cutover.phases import Phase
+from cutover.readers import Readers
 from cutover.service import Cutovers
 from daemon.lifecycle import Stop
 from daemon.lock import take_daemon_lock
@@ -30,6 +32,8 @@ from stores.control import daemons, domains, events
 from stores.control.migrations import prepare_control
 from stores.errors import translated
 from stores.postgres import PostgresConnection, connect_store
+from web.board import Board
+from web.service import WebService
 
 log = structlog.get_logger(__name__)
 
@@ -103,9 +107,12 @@ class Supervisor:
         whatever ended the work.
         """
         settings = self._settings
+        board = Board()
         with ExitStack() as stack:
             lock = stack.enter_context(closing(connect_store(settings.control_dsn, application="crossfade daemon")))
             take_daemon_lock(lock, settings.name)
+            # An address that cannot be had is refused before anything begins.
+            web = stack.enter_context(closing(WebService(settings, settings.http, board))) if settings.http else None
             if self._fresh:
                 _refuse_fresh(lock, settings.name)
                 erase(settings, self._confirmation)
@@ -122,24 +129,32 @@ class Supervisor:
             )
             parts.start()
             cutovers.start()
-            orders = Orders(settings, parts, cutovers, self._stop)
+            plans = {name: domain_plan(settings, name, start.plan, start.tables) for name in settings.domains}
+            readers = Readers(settings, plans, parts, control.fence)
+            orders = Orders(settings, parts, cutovers, readers, self._stop)
+            if web is not None:
+                web.start()
             try:
-                return self._loop(parts, cutovers, control, orders)
+                return self._loop(parts, cutovers, control, orders, readers, board)
             finally:
                 # Before the appliers end: what is undone may still have to wait for them.
                 cutovers.close()
                 self._stop.request("the daemon ends")
                 parts.join(JOIN_S)
-                self._farewell(parts, control)
+                self._farewell(parts, control, readers)
 
-    def _loop(self, parts: Parts, cutovers: Cutovers, control: _Control, orders: Orders) -> Mapping[str, Any]:
+    def _loop(
+        self, parts: Parts, cutovers: Cutovers, control: _Control, orders: Orders, readers: Readers, board: Board
+    ) -> Mapping[str, Any]:
         document: Mapping[str, Any] = parts.status().document()
         next_beat = 0.0
         while not self._stop.is_set():
-            document = {**parts.status().document(), "reverse": cutovers.document()}
+            document = {**parts.status().document(), "reverse": cutovers.document(), "http": board.listening}
+            board.turned(document)
             now = time.monotonic()
             if now >= next_beat:
-                self._beat(control, document)
+                if self._beat(control, document, readers):
+                    board.beat()
                 next_beat = now + 1.0
             if self._observer:
                 self._observer(document)
@@ -154,18 +169,22 @@ class Supervisor:
             self._stop.wait(TICK_S)
         return parts.status().document()
 
-    def _beat(self, control: _Control, document: Mapping[str, Any]) -> None:
+    def _beat(self, control: _Control, document: Mapping[str, Any], readers: Readers) -> bool:
         try:
             control.beat(document)
+            readers.watch(control.lock)
+            return True
         except Fenced:
             raise
         except CrossfadeError as error:
             # The stores' appliers have their own connections and fences: they go on, and so does the next beat.
             log.warning("control_store_lost", error=str(error))
+            return False
 
-    def _farewell(self, parts: Parts, control: _Control) -> None:
+    def _farewell(self, parts: Parts, control: _Control, readers: Readers) -> None:
         try:
             control.beat({**parts.status().document(), "state": "STOPPED"})
+            readers.withdraw(control.lock)
             with translated("control store"):
                 events.record(control.lock, self._settings.name, "daemon_stopped", self._stop.reason or "ended")
         except CrossfadeError as error:

@@ -13,6 +13,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from model.errors import Fenced
+from stores.control import routes
 from stores.postgres import PostgresConnection
 
 
@@ -61,6 +62,15 @@ def ensure(connection: PostgresConnection, name: str, domain: str, phase: str) -
     return found
 
 
+def hold(connection: PostgresConnection, name: str, domain: str) -> DomainState | None:
+    """The domain, which does not move until this transaction ends."""
+    row = connection.execute(
+        b"SELECT " + _COLUMNS + b" FROM crossfade.domain_state WHERE name = %s AND domain = %s FOR SHARE",
+        (name, domain),
+    ).fetchone()
+    return DomainState(*row) if row else None
+
+
 def hold_daemon(connection: PostgresConnection, name: str, fence: int) -> None:
     """Make sure that this daemon is not displaced until the transaction ends. Raises Fenced."""
     row = connection.execute("SELECT fence FROM crossfade.daemon WHERE name = %s FOR SHARE", (name,)).fetchone()
@@ -69,7 +79,10 @@ def hold_daemon(connection: PostgresConnection, name: str, fence: int) -> None:
 
 
 def move(connection: PostgresConnection, before: DomainState, after: DomainState) -> None:
-    """Compare-and-set on phase and epoch. Raises Fenced. In the transaction that has called `hold_daemon`."""
+    """Compare-and-set on phase and epoch; applications are told. Raises Fenced.
+
+    In the transaction that has called `hold_daemon`.
+    """
     done = connection.execute(
         "UPDATE crossfade.domain_state SET phase = %s, epoch = %s, side = %s, boundary = %s, problem = %s, "
         "since = CASE WHEN phase = %s THEN since ELSE clock_timestamp() END "
@@ -89,6 +102,8 @@ def move(connection: PostgresConnection, before: DomainState, after: DomainState
     )
     if done.rowcount != 1:
         raise Fenced("the domain was moved by somebody else", domain=before.domain, epoch=before.epoch)
+    flipped_to = after.side if after.side != before.side else None
+    routes.follow(connection, before.name, before.domain, flipped_to, after.epoch)
 
 
 def finish(connection: PostgresConnection, name: str, domain: str, result: Mapping[str, Any]) -> None:

@@ -119,6 +119,25 @@ def findings_of(connection: PostgresConnection, name: str, run: int | None = Non
     return tuple(StoredFinding(*row) for row in rows)
 
 
+def counts(connection: PostgresConnection, name: str) -> dict[tuple[str, str], int]:
+    """(mode, outcome) → number of runs."""
+    rows = connection.execute(
+        "SELECT mode, outcome, count(*) FROM crossfade.verify_run WHERE name = %s GROUP BY 1, 2", (name,)
+    ).fetchall()
+    return {(mode, outcome): count for mode, outcome, count in rows}
+
+
+def last_passed(connection: PostgresConnection, name: str, runs: int = 200) -> dict[str, float]:
+    """Plan → epoch seconds when it last passed, looking at the last so many runs."""
+    rows = connection.execute(
+        "SELECT t.one ->> 'plan_id', max(extract(epoch from r.started_at))::float8 FROM ("
+        "SELECT started_at, verdict FROM crossfade.verify_run WHERE name = %s ORDER BY id DESC LIMIT %s) r, "
+        "jsonb_array_elements(r.verdict -> 'tables') AS t (one) WHERE t.one ->> 'outcome' = 'pass' GROUP BY 1",
+        (name, runs),
+    ).fetchall()
+    return {plan_id: at for plan_id, at in rows if plan_id is not None}
+
+
 def set_state(connection: PostgresConnection, finding_id: int, state: str, reason: str = "") -> None:
     """Move a finding to another state."""
     connection.execute(

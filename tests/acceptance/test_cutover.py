@@ -41,14 +41,15 @@ def migrated_shop(
     folder: Path,
     rows: int,
     stop_s: float = 60.0,
+    more: str = "",
 ) -> Iterator[Shop]:
-    """A shop whose tables stream."""
+    """A shop whose tables stream; `more` is added to its configuration."""
     # One database of ours per server, whoever was here before.
     source_db.execute("DROP DATABASE IF EXISTS crossfade_control")
     shop = open_shop(source_db, {domain: new_store_db() for domain in Domain}, folder, rows=rows)
     migration = shop.migration
     with migration.config.open("a") as file:
-        file.write(PATIENCE.format(stop_s=stop_s))
+        file.write(PATIENCE.format(stop_s=stop_s) + more)
     migration.ok("schema", "apply")
     try:
         migration.start()

@@ -343,3 +343,38 @@ def test_null_is_the_name_of_a_policy(tmp_path: Path) -> None:
     assert settings.defaults.zero_dates is ZeroDates.NULL
     assert settings.tables["a"].zero_dates is ZeroDates.NULL
     assert settings.tables["b"].zero_dates is None
+
+
+@pytest.mark.parametrize(
+    ("listen", "address", "loopback"),
+    [
+        ("127.0.0.1:8440", ("127.0.0.1", 8440), True),
+        ("127.9.9.9:1", ("127.9.9.9", 1), True),
+        ("localhost:0", ("localhost", 0), True),
+        ("[::1]:8440", ("::1", 8440), True),
+        ("0.0.0.0:80", ("0.0.0.0", 80), False),
+        ("[::]:80", ("::", 80), False),
+        ("127.evil.example:80", ("127.evil.example", 80), False),
+    ],
+)
+def test_where_the_daemon_listens(tmp_path: Path, listen: str, address: tuple[str, int], loopback: bool) -> None:
+    text = minimal(rest=f"http: {{listen: '{listen}', token: topsecret}}")
+    http = load(tmp_path, text).http
+    assert http is not None
+    assert (http.address, http.loopback) == (address, loopback)
+    assert "topsecret" not in str(redacted(load(tmp_path, text)))
+    if not loopback:
+        ((line, _, message, _),) = problems(tmp_path, minimal(rest=f"http: {{listen: '{listen}'}}"))
+        assert line == 4 and "needs a `token`" in message
+
+
+def test_no_server_unless_asked_for(tmp_path: Path) -> None:
+    assert load(tmp_path, minimal()).http is None
+    http = load(tmp_path, minimal(rest="http: {}")).http
+    assert http is not None and http.address == ("127.0.0.1", 8440)
+
+
+@pytest.mark.parametrize("listen", ["8440", "127.0.0.1", "127.0.0.1:", ":8440", "::1:8440", "h:99999", "a b:1", "h:-1"])
+def test_an_address_that_is_none(tmp_path: Path, listen: str) -> None:
+    ((_, _, message, _),) = problems(tmp_path, minimal(rest=f"http: {{listen: '{listen}'}}"))
+    assert message == "http.listen: not HOST:PORT"

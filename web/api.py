@@ -1,0 +1,96 @@
+"""`GET /api/v1/…`: the status and what the control store remembers, as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from model.errors import UsageError
+from web.answers import Document, failure
+from web.board import Board
+from web.parameters import whole
+from web.records import Records
+
+
+class ApiPages:
+    """The endpoints. `configuration` is the redacted one; `domains` those of the configuration."""
+
+    def __init__(
+        self, board: Board, records: Records, configuration: Mapping[str, Any], domains: tuple[str, ...]
+    ) -> None:
+        self._board = board
+        self._records = records
+        self._configuration = configuration
+        self._domains = domains
+
+    async def status(self, request: Request) -> Response:
+        """What `crossfade status -o json` prints."""
+        return Document("crossfade.status/1", self._board.status)
+
+    async def tables(self, request: Request) -> Response:
+        """Every table plan with its phase, quarantine, open findings and last verification."""
+        return Document("crossfade.tables/1", {"tables": await run_in_threadpool(self._tables)})
+
+    async def table(self, request: Request) -> Response:
+        """The plans of one table, by plan, source table or target table."""
+        name = request.path_params["table"]
+        found = [one for one in await run_in_threadpool(self._tables) if name in _names(one["plan"])]
+        if not found:
+            return failure(UsageError(f"there is no table {name[:80]!r}", hint="See: /api/v1/tables"), 404)
+        return Document("crossfade.tables/1", {"tables": found})
+
+    def _tables(self) -> list[dict[str, Any]]:
+        run = self._records.verify_run(None)
+        verdicts = {one["plan_id"]: one for one in (run or {}).get("verdict", {}).get("tables", ()) if "plan_id" in one}
+        findings = self._records.open_findings()
+        found = []
+        for one in self._board.status.get("tables", ()):
+            verdict = verdicts.get(one["plan"])
+            found.append(
+                {
+                    **one,
+                    "open_findings": findings.get(one["plan"], 0),
+                    "verified": verdict["outcome"] if verdict else None,
+                    "verified_at": run["finished_at"] if run and verdict else None,
+                }
+            )
+        return found
+
+    async def verify(self, request: Request) -> Response:
+        """The last verification, or the one of a number."""
+        number = request.path_params.get("run")
+        found = await run_in_threadpool(self._records.verify_run, number)
+        if found is None:
+            what = "nothing was verified yet" if number is None else f"there is no verification {number}"
+            return failure(UsageError(what, hint="Verify now: crossfade verify"), 404)
+        return Document("crossfade.verify-run/1", found)
+
+    async def cutover(self, request: Request) -> Response:
+        """Every domain: phase, side, reverse streams, last outcome, last steps."""
+        known = await run_in_threadpool(self._records.domains)
+        streams = self._board.status.get("reverse", ())
+        found = []
+        for name in self._domains:
+            mine = [stream for stream in streams if stream.get("domain") == name]
+            state = known.get(name, {"phase": "following", "epoch": 0, "side": "source", "problem": "", "steps": []})
+            found.append({"domain": name, **state, "reverse": mine})
+        return Document("crossfade.domains/1", {"domains": found})
+
+    async def history(self, request: Request) -> Response:
+        """What happened, oldest first; `after` is the number of the last event that is known."""
+        limit, after = whole(request, "limit", 100, most=1000), whole(request, "after", 0)
+        found = await run_in_threadpool(self._records.history, limit or 100, after or 0)
+        return Document("crossfade.history/1", {"events": found})
+
+    async def config(self, request: Request) -> Response:
+        """The configuration without secrets."""
+        return Document("crossfade.config/1", {"config": self._configuration})
+
+
+def _names(plan: str) -> set[str]:
+    source, _, target = plan.partition(">")
+    return {plan, source, source.rpartition(".")[2], target, target.partition(":")[2], target.rpartition(".")[2]}
