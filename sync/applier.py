@@ -113,6 +113,7 @@ class StoreApplier:
     def flush(self) -> None:
         """Move the checkpoint to the last transaction that was read now, even if it held nothing for this store."""
         self._flush_asked.set()
+        self._relay.interrupt()
 
     def tune(self, settings: ApplySettings) -> None:
         """Take other limits, from the next group on."""

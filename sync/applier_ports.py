@@ -38,6 +38,9 @@ class Relay(Protocol):
     def wait(self, after_seq: int, timeout_s: float) -> bool:
         """Wait for a transaction after `after_seq`."""
 
+    def interrupt(self) -> None:
+        """From any thread: end the wait under way, or the next one."""
+
 
 class SchemaSteps(Protocol):
     """DDL that belongs to phases; idempotent, outside of a transaction."""

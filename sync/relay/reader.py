@@ -60,6 +60,7 @@ class RelayReader:
         self._states: dict[int, tuple[SegmentState, int]] = {}
         self._index: list[_Place] = []
         self._last: _Place | None = None
+        self._interrupted = False
 
     def _mark(self) -> TailMark | None:
         if self._tail_file is None:
@@ -85,16 +86,23 @@ class RelayReader:
         return 0
 
     def wait(self, after_seq: int, timeout_s: float) -> bool:
-        """Wait until a transaction after `after_seq` is durable; False when the time passed without one."""
+        """Wait until a transaction after `after_seq` is durable; False when the time passed, or after `interrupt`."""
         deadline = time.monotonic() + timeout_s
         while True:
+            seen = self._signal.number
             mark = self._mark()
             if mark is not None and mark.tail.seq > after_seq:
                 return True
             left = deadline - time.monotonic()
-            if left <= 0:
+            if left <= 0 or self._interrupted:
+                self._interrupted = False
                 return False
-            self._signal.wait(min(left, _POLL_S))
+            self._signal.wait(seen, min(left, _POLL_S))
+
+    def interrupt(self) -> None:
+        """From any thread: the wait under way ends at once, or the next one does."""
+        self._interrupted = True
+        self._signal.notify()
 
     def transactions(self, after_seq: int) -> Iterator[RelayTransaction]:
         """Yield the durable transactions after `after_seq` in order, and end at the tail as it is then.

@@ -94,17 +94,24 @@ class TailSignal:
     """Wakes the waiting readers of this process when its writer publishes."""
 
     def __init__(self) -> None:
-        self.condition = threading.Condition()
+        self._condition = threading.Condition()
+        self._number = 0
+
+    @property
+    def number(self) -> int:
+        """How often it was notified. Read before looking, so that a notification meanwhile is not missed."""
+        return self._number
 
     def notify(self) -> None:
         """Wake all who wait."""
-        with self.condition:
-            self.condition.notify_all()
+        with self._condition:
+            self._number += 1
+            self._condition.notify_all()
 
-    def wait(self, timeout_s: float) -> None:
-        """Wait for a notification, or for the timeout."""
-        with self.condition:
-            self.condition.wait(timeout_s)
+    def wait(self, seen: int, timeout_s: float) -> None:
+        """Wait for a notification after number `seen`, or for the timeout."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._number != seen, timeout_s)
 
 
 _signals: WeakValueDictionary[Path, TailSignal] = WeakValueDictionary()

@@ -274,6 +274,9 @@ class FakeRelay:
         with self._grown:
             return self._grown.wait_for(lambda: len(self._held) > after_seq, timeout_s)
 
+    def interrupt(self) -> None:
+        """Nobody is hurried here."""
+
 
 class FakeChanges:
     """Hands out what the fake transactions hold."""

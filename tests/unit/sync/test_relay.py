@@ -366,3 +366,25 @@ def test_any_history_keeps_what_was_synced(history: list[tuple[str, object]]) ->
         reader.close()
         writer.close()
         shutil.rmtree(directory)
+
+
+def test_an_interrupted_wait_ends_at_once(tmp_path: Path) -> None:
+    with_nothing_new = RelayReader(tmp_path)
+    with_nothing_new.interrupt()
+    assert not with_nothing_new.wait(0, 3600.0), "asked before it waited"
+    ended = threading.Event()
+
+    def wait() -> None:
+        with_nothing_new.wait(0, 3600.0)
+        ended.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    while not ended.wait(0.01):
+        with_nothing_new.interrupt()
+    writer = open_writer(tmp_path)
+    append(writer, 1, [b"a"])
+    writer.sync()
+    with_nothing_new.interrupt()
+    assert with_nothing_new.wait(0, 3600.0), "what is there is not hidden by an interruption"
+    with_nothing_new.close()
+    writer.close()
