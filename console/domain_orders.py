@@ -85,7 +85,8 @@ def _followed(invocation: Invocation, settings: Settings, domain: str, request: 
     deadline = time.monotonic() + LONGEST_S
     next_look, alive = time.monotonic() + LOOK_S, True
     with closing(connect_store(settings.control_dsn, application="crossfade cli")) as connection:
-        shown = _last_entry(connection, settings.name, domain)
+        with translated("control store"):
+            shown = journal.newer(connection, settings.name, domain, 0)[1]
         while time.monotonic() < deadline:
             with translated("control store"):
                 state = domains.read(connection, settings.name, domain)
@@ -101,17 +102,12 @@ def _followed(invocation: Invocation, settings: Settings, domain: str, request: 
     raise TimedOut(f"no outcome within {LONGEST_S:.0f} s; the daemon goes on", hint="See: crossfade cutover status")
 
 
-def _last_entry(connection: PostgresConnection, name: str, domain: str) -> int:
-    with translated("control store"):
-        return len(journal.entries(connection, name, domain))
-
-
 def _show_new(invocation: Invocation, connection: PostgresConnection, name: str, domain: str, shown: int) -> int:
-    found = journal.entries(connection, name, domain)
-    for entry in found[shown:]:
+    found, last = journal.newer(connection, name, domain, shown)
+    for entry in found:
         if entry.kind is not Kind.INTENT and not invocation.json:
             invocation.note(entry_line(entry))
-    return len(found)
+    return last
 
 
 def entry_line(entry: Entry) -> str:

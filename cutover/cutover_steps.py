@@ -75,8 +75,9 @@ class ProveClosed(Step):
         if missing:
             table, event = missing[0]
             raise GateSlipped("a table lacks its gate trigger", table=table, event=event)
+        refused = gate.turned_away(site.domain.table_ids)
         for table in site.domain.table_ids:
-            if not gate.refused(table):
+            if table not in refused:
                 raise GateSlipped("a canary write was let through the closed gate", table=table)
         return {"tables": len(site.domain.tables)}
 
@@ -129,7 +130,7 @@ class Boundary(Step):
         run.boundary = {
             store: slots.emit_message(site.store(store), "cutover", content) for store in site.domain.stores
         }
-        site.reverse.wait_for(run.boundary, REVERSE_S)
+        site.reverse.wait_for(run.boundary, REVERSE_S, site.source())
         return dict(run.boundary)
 
 
@@ -178,8 +179,8 @@ class Confirm(Step):
         for store in site.domain.stores:
             closed = [str(table) for table in site.domain.targets(store) if site.store_gate(store).refused(table)]
             found[f"{store}_closed"] = closed
-        gate = site.gate()
-        found["source_open"] = [str(table) for table in site.domain.table_ids if not gate.refused(table)]
+        refused = site.gate().turned_away(site.domain.table_ids)
+        found["source_open"] = [str(table) for table in site.domain.table_ids if table not in refused]
         try:
             found["reverse_round_trip_s"] = round(site.reverse.round_trip(REVERSE_S), 4)
         except CrossfadeError as error:

@@ -238,9 +238,8 @@ class Driver:
                 log.warning("undo_failed", step=step.name, error=str(trouble))
                 facts[f"undo_{step.name}"] = str(trouble)
         try:
-            facts["still_refused"] = [
-                str(table) for table in self.site.domain.table_ids if self.site.gate().refused(table)
-            ]
+            refused = self.site.gate().turned_away(self.site.domain.table_ids)
+            facts["still_refused"] = [str(table) for table in refused]
         except CrossfadeError as trouble:
             facts["still_refused"] = f"not known: {trouble}"
         self.logbook.note(state.epoch, ("abort", Kind.UNDONE, facts))

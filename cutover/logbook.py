@@ -27,6 +27,8 @@ class Logbook:
         self._domain = domain
         self._fence = fence
         self._connection: PostgresConnection | None = None
+        self._digest: str | None = None
+        """Of the last entry, for nobody else writes as long as the fence holds; None: not known."""
         self.actor = "daemon"
 
     def _open(self) -> PostgresConnection:
@@ -39,6 +41,7 @@ class Logbook:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        self._digest = None
 
     @property
     def state(self) -> DomainState:
@@ -48,9 +51,13 @@ class Logbook:
 
     def _write(self, act: Callable[[PostgresConnection], None]) -> None:
         connection = self._open()
-        with translated("control store"), connection.transaction():
-            domains.hold_daemon(connection, self._settings.name, self._fence)
-            act(connection)
+        try:
+            with translated("control store"), connection.transaction():
+                domains.hold_daemon(connection, self._settings.name, self._fence)
+                act(connection)
+        except BaseException:
+            self._digest = None
+            raise
 
     def move(self, before: DomainState, phase: Phase, *, seen: bool = False, **changes: Any) -> DomainState:
         """Move the domain; `seen` says that the compare-and-set on the source's gate was seen to have succeeded.
@@ -83,7 +90,7 @@ class Logbook:
     def _append(
         self, connection: PostgresConnection, epoch: int, step: str, kind: Kind, facts: Mapping[str, Any]
     ) -> None:
-        journal.append(
+        entry = journal.append(
             connection,
             self._settings.name,
             self._domain,
@@ -93,7 +100,9 @@ class Logbook:
             facts,
             actor=self.actor,
             fence=self._fence,
+            before=self._digest,
         )
+        self._digest = entry.digest
 
     def complain(self, problem: str) -> None:
         """Say what keeps the domain from going on."""

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import structlog
 
 from config.settings import Settings, SourceSettings
 from cutover.domain import DomainPlan
 from model.errors import CrossfadeError
+from stores.mysql import MysqlConnection
 from sync.reverse import ReverseStream
 from sync.reverse_state import ReverseMode, ReverseState
 
@@ -87,10 +89,15 @@ class ReverseSide:
         for store, lsn in boundary.items():
             self._of(store).open_from(lsn)
 
-    def wait_for(self, boundary: Mapping[str, int], timeout_s: float) -> None:
-        """Wait until the source's progress rows show the boundary. Raises TimedOut, CrossfadeError."""
+    def wait_for(
+        self, boundary: Mapping[str, int], timeout_s: float, asked: MysqlConnection[Any] | None = None
+    ) -> None:
+        """Wait until the source's progress rows show the boundary; `asked`: a connection to read them by.
+
+        Raises TimedOut, CrossfadeError.
+        """
         for store, lsn in boundary.items():
-            self._of(store).wait_for(lsn, timeout_s)
+            self._of(store).wait_for(lsn, timeout_s, asked)
 
     def round_trip(self, timeout_s: float) -> float:
         """The slowest of the stores' ways to the source and back, seconds. Raises TimedOut, CrossfadeError."""

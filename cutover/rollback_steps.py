@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping
-from contextlib import closing
 from typing import Any, Final
 
 from cutover.cutover_steps import GateSlipped
@@ -13,7 +12,6 @@ from cutover.hooks import HookEvent, HookFailed
 from cutover.phases import Side
 from cutover.site import Site
 from cutover.step import Run, Step
-from stores.mysql import connect_source
 from sync.mysql.source_ids import burn_ids
 from sync.postgres import slots
 from sync.postgres.sequences import next_id
@@ -79,7 +77,7 @@ class DrainBack(Step):
 
     def do(self, site: Site, run: Run) -> Mapping[str, Any]:
         began = time.monotonic()
-        site.reverse.wait_for(run.boundary, DRAIN_S)
+        site.reverse.wait_for(run.boundary, DRAIN_S, site.source())
         return {"took_s": round(time.monotonic() - began, 4)}
 
 
@@ -96,11 +94,10 @@ class Counters(Step):
 
     def do(self, site: Site, run: Run) -> Mapping[str, Any]:
         found: dict[str, Any] = {}
-        with closing(connect_source(site.reverse.source)) as connection:
-            for plan in site.domain.plans:
-                least = next_id(site.store(plan.target.store), plan.target)
-                if least is not None:
-                    found[str(plan.source.id)] = burn_ids(connection, plan.source, least)
+        for plan in site.domain.plans:
+            least = next_id(site.store(plan.target.store), plan.target)
+            if least is not None:
+                found[str(plan.source.id)] = burn_ids(site.passing(), plan.source, least)
         return found
 
 
@@ -135,7 +132,7 @@ class ConfirmBack(Step):
     def do(self, site: Site, run: Run) -> Mapping[str, Any]:
         gate = site.gate()
         return {
-            "source_closed": [str(table) for table in site.domain.table_ids if gate.refused(table)],
+            "source_closed": [str(table) for table in gate.turned_away(site.domain.table_ids)],
             "stores_open": [
                 str(table)
                 for store in site.domain.stores

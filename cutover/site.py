@@ -41,6 +41,7 @@ class Site:
         self.reverse = reverse
         self.hooks = hooks
         self._source: MysqlConnection[Any] | None = None
+        self._passing: MysqlConnection[Any] | None = None
         self._stores: dict[str, PostgresConnection] = {}
 
     def source(self) -> MysqlConnection[Any]:
@@ -48,6 +49,12 @@ class Site:
         if self._source is None or not self._source.open:
             self._source = connect_source(self.settings.source, read_timeout_s=READ_TIMEOUT_S)
         return self._source
+
+    def passing(self) -> MysqlConnection[Any]:
+        """A connection that is let through the closed gate. Raises Unreachable, AccessDenied."""
+        if self._passing is None or not self._passing.open:
+            self._passing = connect_source(self.reverse.source, read_timeout_s=READ_TIMEOUT_S)
+        return self._passing
 
     def store(self, name: str) -> PostgresConnection:
         """A connection to a store. Raises Unreachable, AccessDenied."""
@@ -74,16 +81,17 @@ class Site:
     def warm(self) -> None:
         """Open every connection now, before time counts."""
         self.source()
+        self.passing()
         for name in self.domain.stores:
             self.store(name)
 
     def drop(self) -> None:
         """Close every connection: after an error none of them is trusted."""
-        if self._source is not None:
-            wire: Any = self._source  # a polite close may hang on a dead link
-            with contextlib.suppress(OSError):
-                wire._force_close()
-            self._source = None
+        for wire in (self._source, self._passing):
+            if wire is not None:
+                with contextlib.suppress(OSError):
+                    wire._force_close()  # type: ignore[attr-defined]  # a polite close may hang on a dead link
+        self._source = self._passing = None
         for connection in self._stores.values():
             connection.close()
         self._stores.clear()

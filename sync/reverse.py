@@ -12,7 +12,7 @@ import dataclasses
 import threading
 import time
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -20,7 +20,7 @@ from config.settings import Settings, SourceSettings
 from model.errors import ApplyError, CrossfadeError, ReverseConflict, RogueWrite, SchemaDrift, TimedOut, ValueRefused
 from model.rows import Op
 from stores.control.tables import SCHEMA
-from stores.mysql import connect_source
+from stores.mysql import MysqlConnection, connect_source
 from stores.postgres import connect_store
 from stores.retry import retrying
 from sync.mysql import reverse_apply, reverse_tables
@@ -121,9 +121,10 @@ class ReverseStream:
         self.wait_for(lsn, timeout_s)
         return time.monotonic() - began
 
-    def wait_for(self, lsn: Lsn, timeout_s: float) -> None:
+    def wait_for(self, lsn: Lsn, timeout_s: float, asked: MysqlConnection[Any] | None = None) -> None:
         """Wait until everything before `lsn` (from `slots.emit_message`) is in the source, as its progress row says.
 
+        `asked`: a connection to the source to read that row by, so that none has to be opened while writers wait.
         Raises TimedOut; ApplyError with the stream's error when it has halted.
         """
         deadline = time.monotonic() + timeout_s
@@ -144,8 +145,10 @@ class ReverseStream:
                     )
                 self._moved.wait(min(left, 0.5))
         # Not our memory but the source has the last word.
-        with contextlib.closing(connect_source(self._source)) as connection:
-            progress = reverse_tables.read(connection, self._domain, self._store, self._database)
+        with contextlib.ExitStack() as stack:
+            if asked is None:
+                asked = stack.enter_context(contextlib.closing(connect_source(self._source)))
+            progress = reverse_tables.read(asked, self._domain, self._store, self._database)
         if progress is None or progress.lsn < lsn:
             raise CrossfadeError("the source's progress row is behind what was committed to it", store=self._store)
 

@@ -72,15 +72,21 @@ def append(
     *,
     actor: str,
     fence: int,
+    before: str | None = None,
 ) -> Entry:
-    """Add an entry at the end of the domain's chain. In a transaction that holds the daemon's row."""
-    row = connection.execute(
-        "SELECT digest FROM crossfade.cutover_journal WHERE name = %s AND domain = %s ORDER BY id DESC LIMIT 1",
-        (name, domain),
-    ).fetchone()
+    """Add an entry at the end of the domain's chain. In a transaction that holds the daemon's row.
+
+    `before`: the digest at the chain's end, for whoever has just written it; None: it is read.
+    """
+    if before is None:
+        row = connection.execute(
+            "SELECT digest FROM crossfade.cutover_journal WHERE name = %s AND domain = %s ORDER BY id DESC LIMIT 1",
+            (name, domain),
+        ).fetchone()
+        before = str(row[0]) if row else ORIGIN
     text = json.dumps(dict(facts), sort_keys=True, ensure_ascii=False, default=str)
     bare = Entry(domain, epoch, step, kind, text, actor, fence, time.time_ns() // 1000)
-    digest = bare.chained(str(row[0]) if row else ORIGIN)
+    digest = bare.chained(before)
     connection.execute(
         "INSERT INTO crossfade.cutover_journal (name, domain, epoch, step, kind, facts, actor, fence, at_us, digest) "
         "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
@@ -97,6 +103,17 @@ def entries(connection: PostgresConnection, name: str, domain: str, epoch: int |
         (name, domain, epoch, epoch),
     ).fetchall()
     return tuple(Entry(row[0], row[1], row[2], Kind(row[3]), *row[4:]) for row in rows)
+
+
+def newer(connection: PostgresConnection, name: str, domain: str, seen: int) -> tuple[tuple[Entry, ...], int]:
+    """A domain's entries after the one numbered `seen`, and the number of the last; 0: from the first."""
+    rows = connection.execute(
+        "SELECT domain, epoch, step, kind, facts, actor, fence, at_us, digest, id FROM crossfade.cutover_journal "
+        "WHERE name = %s AND domain = %s AND id > %s ORDER BY id",
+        (name, domain, seen),
+    ).fetchall()
+    found = tuple(Entry(row[0], row[1], row[2], Kind(row[3]), *row[4:9]) for row in rows)
+    return found, int(rows[-1][9]) if rows else seen
 
 
 def broken_at(chain: Iterable[Entry], before: str = ORIGIN) -> Entry | None:

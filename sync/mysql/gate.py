@@ -285,20 +285,27 @@ class SourceGate:
     # -- proof
 
     def refused(self, table: TableId) -> bool:
-        """Whether a writer like an application is turned away: an INSERT that is rolled back whatever comes of it.
+        """Whether a writer like an application is turned away on a table. Raises Busy without an answer."""
+        return bool(self.turned_away([table]))
 
-        BEFORE triggers fire before keys are looked at, so any other error says that the gate let it through.
+    def turned_away(self, tables: Iterable[TableId]) -> list[TableId]:
+        """Tables on which a writer like an application is turned away: an INSERT each, always rolled back.
+
+        BEFORE triggers fire before keys are looked at, so any other error says that the gate let it through. Raises
+        Busy when a write got no answer: that says nothing.
         """
+        found = []
         with _canary(self._connection) as cursor:
-            try:
-                cursor.execute(f"INSERT INTO {quoted_name(table.schema, table.name)} () VALUES ()")
-            except pymysql.err.MySQLError as error:
-                number = error.args[0] if error.args else 0
-                if number == _SIGNAL and MESSAGE in str(error.args[1]):
-                    return True
-                if number in _NO_ANSWER:
-                    raise Busy(f"the canary write got no answer: {error}", table=table) from error
-            return False
+            for table in tables:
+                try:
+                    cursor.execute(f"INSERT INTO {quoted_name(table.schema, table.name)} () VALUES ()")
+                except pymysql.err.MySQLError as error:
+                    number = error.args[0] if error.args else 0
+                    if number == _SIGNAL and MESSAGE in str(error.args[1]):
+                        found.append(table)
+                    elif number in _NO_ANSWER:
+                        raise Busy(f"the canary write got no answer: {error}", table=table) from error
+        return found
 
 
 @contextlib.contextmanager
