@@ -194,25 +194,26 @@ def test_a_daemon_that_dies_at_a_step_is_finished_or_undone_by_the_next(
 ) -> None:
     with migrated_shop(mariadb_db, postgres15_dbs, tmp_path, rows=2_000) as shop:
         migration = shop.migration
+        trap = dying_steps.Trap(tmp_path / "trap")
+        assert migration.terminate() == 0
+        migration.environment |= trap.environment
+        migration.start()
         with shop.traffic(40) as traffic, following(shop, traffic):
+            migration.wait_streaming()
             migration.ok("verify")
             for point in dies_at:
-                what, step, side = point.split(".")
+                what = point.partition(".")[0]
                 _bring_to(migration, "source" if what == "cutover" else "stores")
-                assert migration.terminate() == 0
-                migration.environment |= dying_steps.environment(point)
-                migration.start()
-                migration.wait_streaming()
+                trap.set(point, "die")
                 asked = migration.run(what, "run", "orders", "--confirm", "orders")
                 assert asked.code not in (0, ExitCode.REFUSED), f"{point}: {asked}"
                 assert migration.daemon is not None
                 assert migration.daemon.wait(60) == 77, point
-                migration.environment |= dying_steps.environment("")
                 migration.start()
                 phase, served = settled(migration)
                 other = {"cutover": "stores", "rollback": "source"}[what]
                 begun = {"cutover": "source", "rollback": "stores"}[what]
-                assert served == (other if _passed(what, step, side) else begun), f"{point}: {phase}"
+                assert served == (other if dying_steps.passed(point) else begun), f"{point}: {phase}"
                 assert SERVED[phase] == served, point
                 assert_serves(shop, mariadb_db, served)
             _bring_to(migration, "stores")
@@ -229,12 +230,6 @@ def _bring_to(migration: Migration, side: str) -> None:
         migration.ok("cutover" if side == "stores" else "rollback", "run", "orders", "--confirm", "orders")
 
 
-def _passed(what: str, step: str, side: str) -> bool:
-    names = list(dict.fromkeys(point.split(".")[1] for point in dying_steps.points(what)))
-    beyond = names.index(step) - names.index("no_return")
-    return beyond > 0 or (beyond == 0 and side == "after")
-
-
 @pytest.mark.timeout(900)
 def test_a_daemon_that_is_frozen_past_the_gates_end_cannot_pass_the_point_of_no_return(
     mariadb_db: SourceDatabase, postgres15_dbs: Callable[[], StoreDatabase], tmp_path: Path
@@ -243,7 +238,9 @@ def test_a_daemon_that_is_frozen_past_the_gates_end_cannot_pass_the_point_of_no_
         migration = shop.migration
         migration.ok("verify")
         assert migration.terminate() == 0
-        migration.environment |= dying_steps.environment("cutover.no_return.before", freezes=True)
+        trap = dying_steps.Trap(tmp_path / "trap")
+        migration.environment |= trap.environment
+        trap.set("cutover.no_return.before", "freeze")
         migration.start()
         migration.wait_streaming()
         daemon = migration.daemon
