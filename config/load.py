@@ -105,6 +105,9 @@ def _unknown_stores(document: Document, settings: Settings) -> list[Problem]:
         named += [((*path, "store"), output.store) for path, output in outputs]
     for domain, part in settings.domains.items():
         named += [(("domains", domain, "stores", index), store) for index, store in enumerate(part.stores)]
+    for index, invariant in enumerate(settings.verify.invariants):
+        named.append((("verify", "invariants", index, "store"), invariant.store))
+        named += [(("verify", "invariants", index, "stores", store), store) for store in invariant.stores]
     return [
         Translator.unknown_name(document, path, store, "store", settings.stores)
         for path, store in named

@@ -209,12 +209,42 @@ class RetrySettings(Part):
     max_elapsed_s: float = Field(default=900.0, gt=0)
 
 
+class Invariant(Part):
+    """Statements whose answers on the source and in the stores must agree, as values and in any order of rows."""
+
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")
+    source: str = Field(min_length=1)
+    """SQL of the source's dialect, with names of databases."""
+    store: str | None = None
+    sql: str | None = None
+    """PostgreSQL for `store`."""
+    stores: dict[str, str] = {}
+    """Instead of both: store → PostgreSQL; the rows of all stores together are the answer."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Invariant:
+        single = self.store is not None and self.sql is not None
+        if (self.store is not None or self.sql is not None) == bool(self.stores) or single == bool(self.stores):
+            raise ValueError("needs `store` and `sql`, or `stores` with one statement each")
+        return self
+
+    @property
+    def statements(self) -> dict[str, str]:
+        """Store → its statement."""
+        return dict(self.stores) or {str(self.store): str(self.sql)}
+
+
 class VerifySettings(Part):
     """Reconciliation."""
 
     workers: int = Field(default=2, ge=1, le=64)
     leaf_rows: int = Field(default=100, ge=1)
+    chunk_rows: int = Field(default=200_000, ge=1)
+    """Rows that are compared, leased and proven at a time."""
     settle_s: float = Field(default=30.0, gt=0)
+    statement_timeout_s: float = Field(default=600.0, gt=0)
+    """A chunk whose statement takes longer is halved; one that cannot be is undecided."""
+    invariants: tuple[Invariant, ...] = ()
 
 
 class CutoverSettings(Part):

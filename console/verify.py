@@ -1,43 +1,67 @@
-"""`verify`: do the stores hold what the source holds, with keys and values of what differs. Exit 0, 5 or 6."""
+"""`verify`: do the stores hold what the source holds, with keys and values of what differs. Exit 0, 5 or 6.
+
+Without a verb it runs; `verify_history.py` has the verbs about runs, findings and coverage.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import threading
+from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
-from rich.console import RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from config.load import load_settings
 from config.settings import Settings
-from console.output import Invocation, encode
-from console.render import duration
+from console.output import Invocation
+from console.verify_progress import shown_progress
+from console.verify_text import verdict_text
 from daemon.planning import Planned, compile_for, read_plan
-from model.errors import CrossfadeError
+from model.errors import CrossfadeError, UsageError
 from stores.control import checkpoints, schema_history
+from stores.control.verify_runs import StoredRun
 from stores.errors import translated
 from stores.postgres import connect_store
-from validators.findings import Finding, FindingKind, Mode, Outcome, TableVerdict, Verdict
-from validators.journal import remember
+from validators.findings import Mode, Outcome, Verdict
+from validators.journal import conclude
 from validators.run import Scope, Verification
+from validators.stored_ledger import StoredLedger
+from validators.verdict_documents import document, next_steps
 
-STATES = {Outcome.PASS: "VERIFIED", Outcome.FAIL: "MISMATCH", Outcome.INCONCLUSIVE: "INCONCLUSIVE"}
-COLOURS = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.INCONCLUSIVE: "yellow"}
-SHOWN = 20
-"""Differing rows that are listed per table; JSON has all."""
-WIDTH = 80
+group = typer.Typer(name="verify", invoke_without_command=True)
 
 
 def register(app: typer.Typer) -> None:
-    """Add this command to the root."""
-    app.command("verify")(verify)
+    """Add this command and its verbs to the root."""
+    from console import verify_history
+
+    verify_history.register(group)
+    app.add_typer(group)
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a run is asked to do; kept with the run, so that another process can go on with it."""
+
+    mode: Mode
+    tables: tuple[str, ...] = ()
+    store: str | None = None
+    deadline_s: float | None = None
+
+    def document(self) -> dict[str, Any]:
+        """JSON form."""
+        return {**dataclasses.asdict(self), "mode": str(self.mode), "tables": list(self.tables)}
+
+    @staticmethod
+    def of(options: Mapping[str, Any]) -> Order:
+        """The order that `document` made."""
+        return Order(Mode(options["mode"]), tuple(options["tables"]), options["store"], options["deadline_s"])
+
+
+@group.callback()
 def verify(
     context: typer.Context,
     mode: Annotated[
@@ -53,37 +77,100 @@ def verify(
     ] = None,
 ) -> int:
     """Compare source and stores while both are in use. Exit 5 when rows differ, 6 when it could not be decided."""
+    if context.invoked_subcommand is not None:
+        return 0
     invocation: Invocation = context.obj
     settings = load_settings(invocation.config)
+    order = Order(mode, tuple(table or ()), store, deadline)
     planned = planned_by_history(settings)
-    scope = Scope(planned.info, planned.tables, planned.plan, tuple(table or ()), store)
-    stop = threading.Event()
-    run = Verification(settings, scope, mode, stop, deadline_s=deadline, tool_version=_version())
+    scope = _scope(planned, order)
+    # Refuses what cannot be run, before it is entered.
+    compared = Verification(settings, scope, mode, threading.Event()).fingerprints()
+    options = {**order.document(), "compared": compared}
     try:
-        verdict = run.run()
-    finally:
-        stop.set()
-    told = document(verdict)
-    run_id = _remembered(invocation, settings, verdict, told)
-    if verdict.outcome is Outcome.FAIL and run_id is not None and verdict.mode is not Mode.COUNTS:
-        told["next_steps"] = [f"crossfade repair --verify {run_id} --dry-run", *next_steps(verdict)]
-    if invocation.json:
-        invocation.emit("crossfade.verify/1", {"run": run_id, **told})
-    else:
-        invocation.say(*_text(verdict, run_id, told["next_steps"]))
+        ledger = StoredLedger.new(settings.control_dsn, settings.name, str(mode), options)
+    except CrossfadeError as error:
+        invocation.note(f"the run cannot be stored, nor resumed: {error}")
+        return carry_out(invocation, settings, scope, order, None)
+    with closing(ledger):
+        return carry_out(invocation, settings, scope, order, ledger)
+
+
+def resume(invocation: Invocation, settings: Settings, run: StoredRun) -> int:
+    """Go on with a run that was stopped or killed, or help one that is at work; gives the exit code.
+
+    Raises UsageError when it is finished, or the mapping is another one by now.
+    """
+    order = Order.of(run.options)
+    scope = _scope(planned_by_history(settings), order)
+    now = Verification(settings, scope, order.mode, threading.Event()).fingerprints()
+    if now != run.options["compared"]:
+        changed = sorted(set(now.items()) ^ set(run.options["compared"].items()))
+        raise UsageError(
+            f"the mapping or definition of {changed[0][0]} has changed since run {run.id} began",
+            hint="What it compared proves nothing for the new one; begin another run: crossfade verify",
+        )
+    with closing(StoredLedger.again(settings.control_dsn, settings.name, run)) as ledger:
+        return carry_out(invocation, settings, scope, order, ledger)
+
+
+def _scope(planned: Planned, order: Order) -> Scope:
+    return Scope(planned.info, planned.tables, planned.plan, order.tables, order.store)
+
+
+def carry_out(
+    invocation: Invocation, settings: Settings, scope: Scope, order: Order, ledger: StoredLedger | None
+) -> int:
+    """Run, keep the verdict, show it; gives the exit code. An interrupted run is kept as stopped."""
+    stop = threading.Event()
+    with shown_progress(invocation) as progress:
+        run = Verification(
+            settings, scope, order.mode, stop,
+            deadline_s=order.deadline_s, ledger=ledger, progress=progress, tool_version=_version(),
+        )  # fmt: skip
+        try:
+            verdict = run.run()
+        except KeyboardInterrupt:
+            if ledger is not None:
+                _keep(invocation, settings, ledger, run.verdict(), finished=False)
+                invocation.note(f"stopped; go on with: crossfade verify resume {ledger.run.id}")
+            raise
+        finally:
+            stop.set()
+    finished = run.finished()
+    if ledger is not None:
+        _keep(invocation, settings, ledger, verdict, finished=finished)
+    show_verdict(invocation, verdict, ledger.run.id if ledger else None, finished=finished)
     return verdict.exit_code
 
 
-def _remembered(invocation: Invocation, settings: Settings, verdict: Verdict, told: dict[str, Any]) -> int | None:
-    """Number of the run in the control store; None when it cannot be written there."""
-    tables = [{name: value for name, value in table.items() if name != "findings"} for table in told["tables"]]
+def _keep(
+    invocation: Invocation, settings: Settings, ledger: StoredLedger, verdict: Verdict, *, finished: bool
+) -> None:
+    told = document(verdict)
+    told["tables"] = [{name: value for name, value in table.items() if name != "findings"} for table in told["tables"]]
     try:
-        return remember(
-            settings.control_dsn, verdict, json.loads(json.dumps({**told, "tables": tables}, default=encode))
-        )
+        conclude(settings.control_dsn, ledger.run.id, verdict, told, finished=finished)
     except CrossfadeError as error:
-        invocation.note(f"the run could not be stored: {error}")
-        return None
+        invocation.note(f"the verdict could not be stored: {error}")
+
+
+def show_verdict(invocation: Invocation, verdict: Verdict, run_id: int | None, *, finished: bool = True) -> None:
+    """Print a verdict with what to do next."""
+    told, steps = document(verdict), next_steps(verdict)
+    if run_id is not None and not finished:
+        steps = [f"crossfade verify resume {run_id}", *steps]
+    elif run_id is not None and verdict.outcome is Outcome.FAIL and verdict.mode in REPAIRABLE:
+        steps = [f"crossfade repair --verify {run_id} --dry-run", *steps]
+    told["next_steps"] = steps
+    if invocation.json:
+        invocation.emit("crossfade.verify/1", {"run": run_id, "finished": finished, **told})
+    else:
+        invocation.say(*verdict_text(verdict, run_id, steps))
+
+
+REPAIRABLE = frozenset({Mode.AUTO, Mode.CHECKSUM, Mode.ROWS, Mode.SAMPLE})
+"""Modes whose findings are rows with keys."""
 
 
 def _version() -> str:
@@ -114,134 +201,3 @@ def planned_by_history(settings: Settings) -> Planned:
                 tables[table] = definition
         return dataclasses.replace(planned, tables=tables, plan=compile_for(settings, tables, planned.info))
     return planned
-
-
-def document(verdict: Verdict) -> dict[str, Any]:
-    """The JSON form."""
-    return {
-        "migration": verdict.migration,
-        "outcome": verdict.outcome,
-        "exit_code": int(verdict.exit_code),
-        "mode": verdict.mode,
-        "started_at": verdict.started_at,
-        "duration_s": round(verdict.duration_s, 3),
-        "canonical_version": verdict.canonical_version,
-        "tool_version": verdict.tool_version,
-        "tables": [_table_document(table) for table in verdict.tables],
-        "skipped": [{"table": table, "reason": reason} for table, reason in verdict.skipped],
-        "next_steps": next_steps(verdict),
-    }
-
-
-def _table_document(table: TableVerdict) -> dict[str, Any]:
-    fields: dict[str, Any] = {field.name: getattr(table, field.name) for field in dataclasses.fields(table)}
-    fields["duration_s"] = round(table.duration_s, 3)
-    fields["window"] = dataclasses.asdict(table.window) if table.window else None
-    for name in ("excluded", "not_pushed"):
-        fields[name] = [{"column": column, "reason": reason} for column, reason in fields[name]]
-    fields["findings"] = [
-        {
-            "kind": finding.kind,
-            "key": dict(finding.key),
-            "columns": [dataclasses.asdict(column) for column in finding.columns],
-            "note": finding.note,
-        }
-        for finding in table.findings
-    ]
-    return fields
-
-
-def next_steps(verdict: Verdict) -> list[str]:
-    """Commands that come next, each once."""
-    return list(dict.fromkeys(table.next_step for table in verdict.tables if table.next_step))
-
-
-def _text(verdict: Verdict, run_id: int | None, steps: list[str]) -> list[RenderableType | str]:
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("TABLE", "STORE", "MODE", "SOURCE ROWS", "STORE ROWS", "LEAVES", "DIFFS", "TIME", "STATE"):
-        grid.add_column(
-            heading, justify="right" if heading in ("SOURCE ROWS", "STORE ROWS", "LEAVES", "DIFFS", "TIME") else "left"
-        )
-    for table in verdict.tables:
-        grid.add_row(
-            _name(table), table.store, str(table.mode), _number(table.source_rows), _number(table.target_rows),
-            f"{table.leaves:,}" if table.leaves else "–", f"{table.differences:,}", duration(table.duration_s),
-            Text(_state(table), style=COLOURS[table.outcome]),
-        )  # fmt: skip
-    for name, reason in verdict.skipped:
-        grid.add_row(name, "–", "–", "–", "–", "–", "–", "–", f"SKIPPED {reason}")
-    lines: list[RenderableType | str] = [grid]
-    for table in verdict.tables:
-        lines += _details(table)
-    lines.append(_summary(verdict, run_id))
-    lines += [f"next: {step}" for step in steps]
-    return lines
-
-
-def _name(table: TableVerdict) -> str:
-    source = table.source.partition(".")[2]
-    target = table.target.partition(".")[2]
-    return source if source == target else f"{source}→{target}"
-
-
-def _number(count: int | None) -> str:
-    return "–" if count is None else f"{count:,}"
-
-
-def _state(table: TableVerdict) -> str:
-    text = STATES[table.outcome]
-    if table.outcome is Outcome.FAIL:
-        parts = f"{table.missing:,} missing, {table.extra:,} extra, {table.different:,} differ"
-        return f"{text} ({parts}{f', {table.unresolved:,} undecided' if table.unresolved else ''})"
-    if table.unresolved:
-        return f"{text} ({table.unresolved:,} rows undecided): {table.why}"
-    return f"{text}: {table.why}" if table.why else text
-
-
-def _details(table: TableVerdict) -> list[RenderableType | str]:
-    lines: list[RenderableType | str] = []
-    if table.findings:
-        lines.append(f"{table.source} → {table.store}:{table.target}" + (f"  ({table.why})" if table.why else ""))
-    for finding in table.findings[:SHOWN]:
-        lines += _finding_lines(finding)
-    if len(table.findings) > SHOWN:
-        lines.append(f"  … and {len(table.findings) - SHOWN:,} more: crossfade -o json verify -t {_name(table)}")
-    return lines
-
-
-def _finding_lines(finding: Finding) -> list[str]:
-    if finding.kind is FindingKind.COUNT:
-        column = finding.columns[0]
-        return [f"  rows: source {column.source}, store {column.target}"]
-    key = " ".join(f"{name}={_value(value)}" for name, value in finding.key)
-    note = f"  ({finding.note})" if finding.note else ""
-    lines = [f"  {finding.kind:<8}{key}{note}"]
-    lines += [
-        f"          {column.column}: source {_value(column.source)}, store {_value(column.target)}"
-        for column in finding.columns
-    ]
-    return lines
-
-
-def _value(text: str | None) -> str:
-    if text is None:
-        return "NULL"
-    shown = text if len(text) <= WIDTH else text[:WIDTH] + f"… ({len(text):,} characters)"
-    return repr(shown) if not shown.isprintable() or " " in shown or not shown or shown == "NULL" else shown
-
-
-def _summary(verdict: Verdict, run_id: int | None) -> Text:
-    rows = sum(table.source_rows or 0 for table in verdict.tables)
-    differing = sum(table.differences for table in verdict.tables)
-    failed = sum(table.outcome is Outcome.FAIL for table in verdict.tables)
-    open_ = sum(table.outcome is Outcome.INCONCLUSIVE for table in verdict.tables)
-    parts = [f"{len(verdict.tables)} tables", f"{rows:,} rows", f"{verdict.duration_s:.1f} s"]
-    if failed:
-        parts.append(f"{differing:,} rows differ in {failed} tables")
-    if open_:
-        parts.append(f"{open_} undecided")
-    if verdict.skipped:
-        parts.append(f"{len(verdict.skipped)} skipped")
-    if run_id is not None:
-        parts.append(f"run {run_id}")
-    return Text.assemble((verdict.outcome.upper(), COLOURS[verdict.outcome]), "  ", " · ".join(parts))

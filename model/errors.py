@@ -95,6 +95,12 @@ class Busy(CrossfadeError):
     default_hint = "It is retried by itself; see who holds the lock with: crossfade status"
 
 
+class StatementTimeout(Busy):
+    """A statement ran for longer than it was allowed to."""
+
+    default_hint = "Raise the limit of statements in the configuration, or ask for less at a time."
+
+
 class LockHeld(CrossfadeError):
     """Another daemon already runs this migration."""
 

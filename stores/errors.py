@@ -19,6 +19,7 @@ from model.errors import (
     ConnectionLost,
     CrossfadeError,
     Refused,
+    StatementTimeout,
     Unreachable,
     ValueRefused,
 )
@@ -27,6 +28,8 @@ MYSQL_ACCESS = {1044, 1045, 1142, 1143, 1227, 1698, 3159}
 MYSQL_LOST = {2006, 2013, 2014, 2055, 1053, 1927, 4031}
 MYSQL_UNREACHABLE = {2002, 2003, 2005, 1040, 1129, 1130, 1203}
 MYSQL_BUSY = {1205, 1213, 1614, 3572}
+MYSQL_TIMED_OUT = {3024, 1969}
+"""max_execution_time of MySQL, max_statement_time of MariaDB."""
 POSTGRES_SHAPE = {"42P01", "42703", "42804", "3F000"}
 """Undefined table, column or schema, wrong type: somebody changed the store's tables."""
 _MEND_SCHEMA = "See how the store differs: crossfade schema plan --diff; mend it, then: crossfade stop, crossfade start"
@@ -44,6 +47,8 @@ def from_mysql(error: pymysql.err.MySQLError, where: str) -> CrossfadeError:
         return ConnectionLost(f"connection to {where} was lost: {text}", errno=number or None)
     if number in MYSQL_UNREACHABLE:
         return Unreachable(f"cannot reach {where}: {text}", errno=number)
+    if number in MYSQL_TIMED_OUT:
+        return StatementTimeout(f"{where} says: {text}", errno=number)
     if number in MYSQL_BUSY:
         return Busy(f"{where} says: {text}", errno=number)
     return Refused(f"{where} says: {text}", hint="", errno=number or None)
@@ -65,7 +70,9 @@ def from_postgres(error: psycopg.Error, where: str) -> CrossfadeError:
     if state == "3D000" or ('database "' in text and "does not exist" in text):
         hint = "Create the database or mend the store's dsn."
         return Refused(f"{where} says: {text}", hint=hint, sqlstate=state or None)
-    if state.startswith("40") or state in {"55P03", "57014"}:
+    if state == "57014":
+        return StatementTimeout(f"{where} says: {text}", **facts)
+    if state.startswith("40") or state == "55P03":
         return Busy(f"{where} says: {text}", **facts)
     if state.startswith(("08", "57P", "53")) or (not state and isinstance(error, psycopg.OperationalError)):
         kind = ConnectionLost if state.startswith(("08", "57P")) or "closed" in text or "lost" in text else Unreachable

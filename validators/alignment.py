@@ -82,6 +82,12 @@ class Alignment:
         self._patience_s = patience_s
         self._deadline: float | None = None
         self._proofs = proofs
+        self.late = False
+        """Whether the store did not come to where the source was read before the deadline."""
+
+    def restart(self, patience_s: float) -> None:
+        """Give the next comparison a deadline of its own, counted from its first S."""
+        self._patience_s, self._deadline, self.late = patience_s, None, False
 
     @property
     def expired(self) -> bool:
@@ -159,8 +165,10 @@ class Alignment:
                 still_since, last_seq = now, found.seq
             behind = f"the store is at {found.position.coordinate}, the source was read at {high.coordinate}"
             if self.expired:
+                self.late = True
                 return f"{behind}; the deadline passed"
             if now - still_since > GRACE_S and not self._moving():
+                self.late = True
                 return f"{behind}, and no daemon runs"
             self._stop.wait(POLL_S)
 

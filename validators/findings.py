@@ -20,6 +20,10 @@ class Mode(StrEnum):
     CHECKSUM = "checksum"
     ROWS = "rows"
     SAMPLE = "sample"
+    SCHEMA = "schema"
+    """Columns, types, constraints, indexes and sequences of the store's tables against the plan."""
+    INVARIANTS = "invariants"
+    """The answers to pairs of statements of the configuration."""
 
 
 class Outcome(StrEnum):
@@ -47,6 +51,8 @@ class FindingKind(StrEnum):
     DIFFERS = "differs"
     COUNT = "count"
     """The numbers of rows differ (mode counts)."""
+    SCHEMA = "schema"
+    """A part of the store's table is not as the plan says (mode schema)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,10 @@ class Finding:
     """(target column, canonical text) of the row's key; of the whole row for a table without key."""
     columns: tuple[ColumnDifference, ...] = ()
     note: str = ""
+    leaf: str = ""
+    """Which group of rows it lies in, for people; "" when rows are not grouped by key."""
+    position: str = ""
+    """The source's position at which it was confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +127,11 @@ class TableVerdict:
     control: bool | None = None
     """Whether the negative control was detected; None when there was no row to flip."""
     duration_s: float = 0.0
+    """Time of work; chunks may have been compared at the same time."""
+    compared_at: datetime | None = None
+    """When the oldest comparison that this rests on began, by the ledger's clock."""
+    chunks: int = 1
+    chunks_passed: int = 0
 
     @property
     def differences(self) -> int:

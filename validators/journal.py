@@ -4,43 +4,83 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
 from pydantic import SecretStr
 
-from stores.control import verify_runs
-from stores.control.migrations import prepare_control
+from stores.control import verify_proof_notes, verify_runs
 from stores.control.verify_runs import StoredFinding
 from stores.errors import translated
-from stores.postgres import connect_store
-from validators.findings import FindingKind, Outcome, TableVerdict, Verdict
+from stores.postgres import PostgresConnection, connect_store
+from validators.findings import FindingKind, Mode, Outcome, TableVerdict, Verdict
+from validators.spans import Span
+
+BY_VALUE = frozenset({Mode.CHECKSUM, Mode.ROWS})
+"""Modes that compare every row of a table."""
 
 
-def remember(dsn: SecretStr, verdict: Verdict, document: Mapping[str, Any]) -> int:
-    """Enter a run with its findings in the control store; gives its number. `document` is its JSON form."""
-    with connect_store(dsn, application="crossfade verify") as connection, translated("control store"):
-        prepare_control(connection)
-        with connection.transaction():
-            run = verify_runs.add_run(
-                connection, verdict.migration, str(verdict.mode), str(verdict.outcome), verdict.started_at, document
-            )
-            verify_runs.add_findings(
-                connection, verdict.migration, run, (found for table in verdict.tables for found in _stored(table))
-            )
-            verify_runs.close_findings(
-                connection, verdict.migration, run, [table.plan_id for table in verdict.tables if covers_all(table)]
-            )
-    return run
+def conclude(dsn: SecretStr, run: int, verdict: Verdict, document: Mapping[str, Any], *, finished: bool = True) -> None:
+    """Enter what a run says: its verdict, its findings, and which tables are proven by it.
+
+    `document` is the verdict's JSON form without findings. A run that another worker has finished stays as it is.
+    """
+    state = "finished" if finished else "stopped"
+    with (
+        closing(connect_store(dsn, application="crossfade verify")) as connection,
+        translated("control store"),
+        connection.transaction(),
+    ):
+        if not verify_runs.end_run(connection, run, state, str(verdict.outcome), document):
+            return
+        for table in verdict.tables:
+            enter_findings(connection, verdict.migration, run, table)
+        whole = [table for table in verdict.tables if covers_all(table)]
+        verify_runs.close_findings(connection, verdict.migration, run, [table.plan_id for table in whole])
+        for table in whole:
+            if table.outcome is Outcome.PASS and table.mode in BY_VALUE:
+                _prove(connection, verdict, table)
+
+
+def enter_findings(connection: PostgresConnection, name: str, run: int, table: TableVerdict) -> None:
+    """Enter the differing rows of a table (or of a part of it), or note that they were seen again."""
+    verify_runs.add_findings(connection, name, run, _stored(table))
 
 
 def covers_all(table: TableVerdict) -> bool:
     """Whether every row of the table was compared by value or hash, so that what was not found is not there."""
     decided = table.outcome is not Outcome.INCONCLUSIVE and not table.unresolved
-    return decided and table.leaves > 0 and not table.why.startswith("stopped")
+    whole = table.leaves > 0 or table.mode in (Mode.SCHEMA, Mode.INVARIANTS)
+    return decided and whole and "stopped" not in table.why
+
+
+def _prove(connection: PostgresConnection, verdict: Verdict, table: TableVerdict) -> None:
+    began = table.compared_at or verdict.started_at
+    row = connection.execute("SELECT extract(epoch from clock_timestamp() - %s)::float8", (began,)).fetchone()
+    assert row is not None
+    verify_proof_notes.note_table(
+        connection,
+        verdict.migration,
+        table.plan_id,
+        Span().document(),
+        began_ago_s=float(row[0]),
+        rows=table.source_rows or 0,
+        seq=table.window.target_seq if table.window else 0,
+        position=table.window.high if table.window else "",
+        transform=table.transform_hash,
+        canonical=verdict.canonical_version,
+    )
 
 
 def _stored(table: TableVerdict) -> Iterator[StoredFinding]:
     for finding in table.findings:
         if finding.kind is not FindingKind.COUNT:
-            columns = [dataclasses.asdict(column) for column in finding.columns]
-            yield StoredFinding(table.plan_id, dict(finding.key), str(finding.kind), columns, finding.note)
+            yield StoredFinding(
+                table.plan_id,
+                dict(finding.key),
+                str(finding.kind),
+                [dataclasses.asdict(column) for column in finding.columns],
+                finding.note,
+                leaf=finding.leaf,
+                position=finding.position,
+            )

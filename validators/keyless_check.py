@@ -133,7 +133,7 @@ class KeylessCheck:
             row = shown.get(row_hash, (b"hash %x" % row_hash,))
             times = abs(number)
             expected, found = ([], [row] * times) if number > 0 else ([row] * times, [])
-            result.findings.append(finding(self.form, row, expected, found, f"{times} times" if times > 1 else ""))
+            result.add(finding(self.form, row, expected, found, f"{times} times" if times > 1 else ""))
 
 
 def _minus(rest: Multiset, moved: Multiset) -> Multiset:

@@ -61,6 +61,11 @@ class Leaves:
             return row_hash & (self.divisor - 1)
         return key_value // self.divisor if key_value >= 0 else -(-key_value // self.divisor)
 
+    def name_of(self, key_value: int) -> str:
+        """The leaf of a value of the column, for people."""
+        low, high = self.range_of(self.of(key_value, 0))
+        return f"{self.target_column} {low}…{high}"
+
     def mysql_digests(self, table: TableDef, row_hash: str, where: str) -> str:
         """Leaf, count, sum of hashes."""
         source = _mysql_name(table)
@@ -93,7 +98,7 @@ class Leaves:
         return Leaves(None, None, min(MOST_BUCKETS * FINER, self.divisor * FINER))
 
     def around(self, leaves: Sequence[int]) -> tuple[str, str] | None:
-        """Conditions on source and store that hold for the rows of these leaves, and maybe more; None: of all rows."""
+        """Conditions on source and store that hold for the rows of these leaves, and maybe more; None: of any rows."""
         if not self.by_key or len(merged(self.range_of(leaf) for leaf in leaves)) > MOST_RANGES:
             return None
         return self.conditions(leaves, ("", ""))

@@ -24,18 +24,22 @@ def candidates(
     chosen: Sequence[int],
     source_digests: Digests,
     target_digests: Digests,
+    within: tuple[str, str],
 ) -> list[CanonicalRow]:
-    """Keys of the rows in the chosen leaves whose hashes differ, or that one side has more often."""
+    """Keys of the rows in the chosen leaves whose hashes differ, or that one side has more often.
+
+    `within`: conditions on source and store that hold for all rows to be looked at.
+    """
     sizes = {leaf: max(source_digests.get(leaf, (0, 0))[0], target_digests.get(leaf, (0, 0))[0]) for leaf in chosen}
     found: dict[CanonicalRow, None] = {}
     for group in batches(chosen, sizes, BATCH_ROWS):
         on_source, on_target = leaves.conditions(group, (source.hash_sql, target.hash_sql))
         expected: dict[CanonicalRow, int] = {}
-        for key, row_hash in source.hashes(leaves, group, on_source):
+        for key, row_hash in source.hashes(leaves, group, on_source, within[0]):
             if key in expected:
                 found[key] = None
             expected[key] = row_hash
-        for key, row_hash in target.hashes(on_target):
+        for key, row_hash in target.hashes(f"{on_target} AND {within[1]}"):
             if expected.pop(key, None) != row_hash:
                 found[key] = None
         found.update(dict.fromkeys(expected))

@@ -27,6 +27,7 @@ from sync.mysql.visibility import Reading
 from sync.postgres.statements import PlanStatements
 from transforms.plan import MigrationPlan, TablePlan
 from validators.canonical.record import CanonicalRow, RecordForm
+from validators.invariant_check import PREFIX
 from validators.row_check import RowCheck, shown
 from validators.table_access import TableAccess
 from validators.table_check import TableCheck
@@ -103,7 +104,9 @@ class Repair:
         for plan_id in dict.fromkeys(finding.plan_id for finding in findings):
             chosen = [finding for finding in findings if finding.plan_id == plan_id]
             plan = self._plans.get(plan_id)
-            if plan is None:
+            if plan_id.startswith(PREFIX):
+                done += [_left(finding, "an invariant has no rows to mend; mend the tables") for finding in chosen]
+            elif plan is None:
                 done += [_left(finding, "the configuration has no such table any more") for finding in chosen]
             elif not plan.key:
                 done += [_left(finding, "the table has no key; copy it anew") for finding in chosen]

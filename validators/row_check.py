@@ -7,6 +7,7 @@ that the store's own position includes: it is then verified by the stream, and c
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -45,6 +46,11 @@ class RowResult:
     window: Window | None = None
     stopped: bool = False
     """Whether the limit of findings ended the comparison."""
+
+    def add(self, found: Finding) -> None:
+        """Enter a finding, confirmed at the present window."""
+        at = "" if self.window is None else self.window.high
+        self.findings.append(dataclasses.replace(found, position=at))
 
 
 @dataclass(slots=True)
@@ -118,7 +124,7 @@ class RowCheck:
 
     def _decided(self, key: CanonicalRow, expected: Rows, found: Rows, touched: Touched, result: RowResult) -> bool:
         if key not in touched:
-            result.findings.append(finding(self.form, key, expected, found))
+            result.add(finding(self.form, key, expected, found))
             return True
         if not touched.everything:
             return self._by_stream(key, expected, found, touched, result)
@@ -132,7 +138,7 @@ class RowCheck:
         self._seen[key] = (expected, found, times)
         if times < REPEATS:
             return False
-        result.findings.append(finding(self.form, key, expected, found, note=f"the same at {times} positions"))
+        result.add(finding(self.form, key, expected, found, note=f"the same at {times} positions"))
         return True
 
     def _by_stream(self, key: CanonicalRow, expected: Rows, found: Rows, touched: Touched, result: RowResult) -> bool:
@@ -144,7 +150,7 @@ class RowCheck:
         wanted = [] if image is None else [image]
         if not self._same(wanted, found):
             note = "compared with the last change in the binlog"
-            result.findings.append(finding(self.form, key, wanted, found, note=note))
+            result.add(finding(self.form, key, wanted, found, note=note))
             return True
         times = self._streamed.get(key, 0) + 1
         self._streamed[key] = times

@@ -1,6 +1,7 @@
-"""A verification run: every chosen table plan judged by a few workers, each with connections of its own.
+"""A verification run: the chosen table plans are cut into chunks, workers judge them, the verdicts are put together.
 
-A table that cannot be judged is INCONCLUSIVE with the reason and never left out; a lost server ends the run.
+Which chunks there are and what came of them is the ledger's (`ledger.py`): a run that was killed goes on from it, and
+several processes can share one.
 """
 
 from __future__ import annotations
@@ -8,23 +9,33 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from typing import Final
 
-from config.settings import Settings
-from model.errors import CrossfadeError, Refused, UsageError
+from config.settings import Invariant, Settings
+from model.errors import CrossfadeError, UsageError
 from model.tables import TableDef, TableId
-from stores.control.table_states import Phase
 from stores.mysql import ServerInfo
+from sync.mysql.snapshot import connect_reader
+from sync.progress import CopyProgress, ProgressMeter
 from transforms.plan import MigrationPlan, TablePlan
 from validators.canonical.record import VERSION, RecordForm
-from validators.findings import Mode, Outcome, TableVerdict, Verdict
-from validators.table_access import StoreFacts, TableAccess
+from validators.cutting import spans_of
+from validators.findings import Mode, TableVerdict, Verdict
+from validators.invariant_check import PREFIX, blank_invariant
+from validators.ledger import Chunk, Ledger, MemoryLedger, Task
+from validators.merging import merged
+from validators.source_side import SourceSide
+from validators.spans import Span
+from validators.table_access import TableAccess
 from validators.table_check import blank
+from validators.transform_hash import transform_hash
+from validators.worker import WHOLE_MODES, Worker
 
-Progress = Callable[[TableVerdict], None]
+Progress = Callable[[CopyProgress], None]
+TICK_S: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +78,7 @@ def names_of(plan: TablePlan) -> set[str]:
 
 
 class Verification:
-    """One run."""
+    """One run, or this process's part in one."""
 
     def __init__(
         self,
@@ -77,63 +88,172 @@ class Verification:
         stop: threading.Event,
         *,
         deadline_s: float | None = None,
+        ledger: Ledger | None = None,
         progress: Progress | None = None,
         tool_version: str = "",
     ) -> None:
-        """`deadline_s` is how long differing rows are followed per table; unset: `verify.settle_s`."""
+        """`deadline_s` is how long differing rows are followed per chunk; unset: `verify.settle_s`.
+
+        Without a ledger the run leaves nothing behind. `progress` is called a few times a second.
+        """
         self._settings = settings
         self._scope = scope
         self._mode = mode
         self._stop = stop
         self._deadline_s = settings.verify.settle_s if deadline_s is None else deadline_s
+        self._ledger = ledger or MemoryLedger()
         self._progress = progress
         self._tool_version = tool_version
         self._access = TableAccess(settings, scope.info, scope.tables, scope.plan, stop)
+        self._plans = {} if mode is Mode.INVARIANTS else {plan.id: plan for plan in scope.chosen()}
+        self._invariants = self._asked()
+        self._lock = threading.Lock()
+        self._meter = ProgressMeter({})
+        self._left: dict[str, int] = {}
 
     def run(self) -> Verdict:
-        """Judge every chosen table. Raises UsageError, Unreachable, AccessDenied."""
-        plans = self._scope.chosen()
-        begun, started = time.monotonic(), datetime.now(UTC)
-        stores = {name: self._access.store(name) for name in sorted({plan.target.store for plan in plans})}
-        workers = min(self._settings.verify.workers, len(plans)) or 1
-        largest_first = sorted(plans, key=lambda plan: -plan.source.rows_estimate)
-        with ThreadPoolExecutor(workers, "verify") as executor:
-            judged = list(executor.map(lambda plan: self._judged(plan, stores[plan.target.store]), largest_first))
-        by_plan = {verdict.plan_id: verdict for verdict in judged}
+        """Judge every chunk that is left, wait for those that others have, and give the verdict over all of them.
+
+        When `stop` is set it is the verdict over what was done. Raises UsageError, Unreachable, AccessDenied.
+        """
+        begun = time.monotonic()
+        stores = {name: self._access.store(name) for name in sorted({p.target.store for p in self._plans.values()})}
+        if not self._ledger.entries():
+            self._ledger.begin(self._chunks())
+        self._measure()
+        halt = threading.Event()
+        workers = [
+            Worker(
+                self._access,
+                stores,
+                self._plans,
+                self._invariants,
+                self._ledger,
+                self._mode,
+                self._deadline_s,
+                self._stop,
+                halt,
+                self._note,
+            )
+            for _ in range(max(1, min(self._settings.verify.workers, sum(self._left.values()))))
+        ]
+        try:
+            for worker in workers:
+                worker.start()
+            while any(worker.is_alive() for worker in workers):
+                next(worker for worker in workers if worker.is_alive()).join(TICK_S)
+                self._tell()
+        except BaseException:
+            self._stop.set()
+            raise
+        finally:
+            halt.set()
+            for worker in workers:
+                worker.join()
+        for worker in workers:
+            if worker.error is not None:
+                raise worker.error
+        return self.verdict(time.monotonic() - begun)
+
+    def fingerprints(self) -> dict[str, str]:
+        """What is compared: plan → transform hash, invariant → its statements. A run is resumed only for the same."""
+        told = {plan_id: transform_hash(plan) for plan_id, plan in self._plans.items()}
+        return told | {plan_id: one.model_dump_json() for plan_id, one in self._invariants.items()}
+
+    def finished(self) -> bool:
+        """Whether every chunk was judged."""
+        return all(entry.verdict is not None for entry in self._ledger.entries())
+
+    def _asked(self) -> dict[str, Invariant]:
+        """The invariants that belong to the run: those of its store, none when it is about some tables only."""
+        if self._mode not in (Mode.AUTO, Mode.INVARIANTS):
+            return {}
+        if self._scope.only_tables and self._mode is Mode.AUTO:
+            return {}
+        wanted = self._scope.only_store
+        found = {
+            PREFIX + one.name: one
+            for one in self._settings.verify.invariants
+            if wanted is None or set(one.statements) == {wanted}
+        }
+        if not found and self._mode is Mode.INVARIANTS:
+            raise UsageError(
+                "the configuration has no invariants" + (f" of store {wanted} alone" if wanted else ""),
+                hint="Add them: verify.invariants: [{name: orders_per_day, source: SQL, store: NAME, sql: SQL}]",
+            )
+        return found
+
+    def _chunks(self) -> Sequence[Chunk]:
+        """Every plan's spans, the largest plans first: all workers can begin at once."""
+        largest_first = sorted(self._plans.values(), key=lambda plan: -plan.source.rows_estimate)
+        chunks: list[Chunk] = []
+        with closing(connect_reader(self._settings.source, self._scope.info)) as connection:
+            for plan in largest_first:
+                spans = [(Span(), plan.source.rows_estimate)]
+                if self._mode not in WHOLE_MODES and plan.source.rows_estimate > self._settings.verify.chunk_rows:
+                    source = SourceSide(connection, self._scope.info, plan, RecordForm.of(plan), pushed=False)
+                    try:
+                        spans = spans_of(source, self._settings.verify.chunk_rows)
+                    except CrossfadeError as error:
+                        if error.transient:
+                            raise
+                        # The table is gone or closed to us: its verdict will say so.
+                chunks += [Chunk(plan.id, span, rows) for span, rows in spans]
+        return [*chunks, *(Chunk(plan_id, Span(), 0) for plan_id in self._invariants)]
+
+    def _measure(self) -> None:
+        """Estimates and what is done already, for the progress."""
+        entries = self._ledger.entries()
+        estimates = dict.fromkeys([*self._plans, *self._invariants], 0)
+        for entry in entries:
+            estimates[entry.chunk.plan_id] = estimates.get(entry.chunk.plan_id, 0) + entry.chunk.rows
+        self._left = dict.fromkeys(estimates, 0)
+        self._meter = ProgressMeter(estimates)
+        for entry in entries:
+            self._left[entry.chunk.plan_id] += entry.verdict is None
+            if entry.verdict is not None:
+                self._meter.set_rows(entry.chunk.plan_id, entry.verdict.source_rows or entry.chunk.rows)
+        for plan_id, left in self._left.items():
+            if not left:
+                self._meter.finish(plan_id)
+
+    def _note(self, task: Task, verdict: TableVerdict) -> None:
+        with self._lock:
+            plan_id = task.chunk.plan_id
+            self._left[plan_id] -= 1
+            rows = task.chunk.rows if verdict.source_rows is None else verdict.source_rows
+            self._meter.add(plan_id, rows, 0, time.monotonic())
+            if self._left[plan_id] <= 0:
+                self._meter.finish(plan_id)
+
+    def _tell(self) -> None:
+        if self._progress is not None:
+            with self._lock:
+                self._meter.tick(time.monotonic())
+                now = self._meter.snapshot()
+            self._progress(now)
+
+    def verdict(self, duration_s: float = 0.0) -> Verdict:
+        """The verdict over what was judged by now; what was not is inconclusive."""
+        found: dict[str, list[TableVerdict]] = {}
+        for entry in self._ledger.entries():
+            plan = self._plans.get(entry.chunk.plan_id)
+            verdict = entry.verdict
+            if verdict is None and plan is not None:
+                verdict = blank(plan, self._mode, RecordForm.of(plan), why="stopped before it was compared whole")
+                # Not counted: what is known of the other chunks stays visible.
+                verdict = dataclasses.replace(verdict, source_rows=0, target_rows=0)
+            elif verdict is None:
+                verdict = blank_invariant(self._invariants[entry.chunk.plan_id], "stopped before it was asked for")
+            if verdict is not None:
+                found.setdefault(entry.chunk.plan_id, []).append(verdict)
         return Verdict(
             self._settings.name,
             self._mode,
-            started,
-            time.monotonic() - begun,
-            tuple(by_plan[plan.id] for plan in plans),
+            self._ledger.started_at,
+            duration_s,
+            tuple(merged(found[plan_id]) for plan_id in [*self._plans, *self._invariants] if plan_id in found),
             tuple((str(table), reason) for table, reason in sorted(self._scope.plan.skipped.items())),
             VERSION,
             self._tool_version,
         )
-
-    def _judged(self, plan: TablePlan, store: StoreFacts) -> TableVerdict:
-        form = RecordForm.of(plan)
-        try:
-            verdict = self._judge(plan, store, form)
-        except (Refused, CrossfadeError) as error:
-            verdict = dataclasses.replace(
-                blank(plan, self._mode, form), outcome=Outcome.INCONCLUSIVE, why=str(error), next_step=error.hint
-            )
-        if self._progress is not None:
-            self._progress(verdict)
-        return verdict
-
-    def _judge(self, plan: TablePlan, store: StoreFacts, form: RecordForm) -> TableVerdict:
-        state = store.states.get(plan.id)
-        if state is not None and state.phase is not Phase.STREAMING:
-            reason = f": {state.reason}" if state.reason else ""
-            return dataclasses.replace(
-                blank(plan, self._mode, form),
-                why=f"the table is {state.phase}, not streaming yet{reason}",
-                next_step="crossfade status --tables",
-            )
-        with self._access.opened(plan, form, store, self._deadline_s, push=self._mode is not Mode.ROWS) as check:
-            mode = self._mode
-            if mode in (Mode.AUTO, Mode.CHECKSUM):
-                mode = Mode.CHECKSUM if check.source.pushed else Mode.ROWS
-            return check.run(mode)

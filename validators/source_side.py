@@ -63,14 +63,19 @@ class SourceSide:
         query = f"SELECT COUNT(*) FROM {self._from}"
         return next(int(row[0] or 0) for row in list(raw_rows(self.connection, query)))
 
-    def ranges(self) -> Iterator[KeyRange]:
-        """Lowest and highest value of each integer key column, asked for one by one; none for an empty table."""
-        for position in integer_key_columns(self.plan):
+    def ranges(self, positions: Sequence[int] | None = None, condition: str = EVERYTHING) -> Iterator[KeyRange]:
+        """Lowest and highest value of integer key columns (all without `positions`), asked for one by one.
+
+        None when no row meets `condition`.
+        """
+        for position in integer_key_columns(self.plan) if positions is None else positions:
             ordinal = self.plan.columns[position].source
             assert ordinal is not None
             name = quoted_name(self.plan.source.columns[ordinal].name)
             for low, high in list(
-                raw_rows(self.connection, f"SELECT MIN({name}) + 0, MAX({name}) + 0 FROM {self._from}")
+                raw_rows(
+                    self.connection, f"SELECT MIN({name}) + 0, MAX({name}) + 0 FROM {self._from} WHERE {condition}"
+                )
             ):
                 if low is not None and high is not None:
                     yield KeyRange(position, int(low), int(high))
@@ -100,17 +105,19 @@ class SourceSide:
             digest[1] += row_hash
         return {leaf: (count, total) for leaf, (count, total) in found.items()}
 
-    def hashes(self, leaves: Leaves, chosen: Sequence[int], condition: str) -> Iterator[tuple[CanonicalRow, int]]:
-        """Key and hash of every row of the chosen leaves; `condition` is theirs."""
+    def hashes(
+        self, leaves: Leaves, chosen: Sequence[int], condition: str, within: str = EVERYTHING
+    ) -> Iterator[tuple[CanonicalRow, int]]:
+        """Key and hash of every row of the chosen leaves that meets `within`; `condition` is that of the leaves."""
         if not self.pushed:
             wanted = set(chosen)
-            for row in self.rows(condition if leaves.by_key else EVERYTHING):
+            for row in self.rows(f"{condition} AND {within}" if leaves.by_key else within):
                 row_hash = self.form.hash(row)
                 if leaves.by_key or leaves.of(None, row_hash) in wanted:
                     yield self.form.key_of(row), row_hash
             return
         query = f"SELECT {self._keys.columns}, {self._hash} FROM {self._from} WHERE {self._where} AND {condition}"
-        for raw in raw_rows(self.connection, query):
+        for raw in raw_rows(self.connection, f"{query} AND {within}"):
             yield self.canonical_key(self._keys.row(raw)), int(raw[-1] or 0)
 
     def edge_keys(self, number: int) -> Iterator[CanonicalRow]:

@@ -8,19 +8,22 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from config.settings import Settings
+from config.settings import Invariant, Settings
 from model.tables import TableDef, TableId
 from stores.control import daemons, schema_history, table_states
 from stores.control.schema_history import SchemaHistory, SchemaVersion
 from stores.control.table_states import TableState
 from stores.errors import translated
-from stores.mysql import ServerInfo
-from stores.postgres import connect_store
+from stores.mysql import ServerInfo, connect_source
+from stores.postgres import PostgresConnection, connect_store
 from sync.cascades import CascadeGraph, build_graph
 from sync.mysql.snapshot import connect_reader
+from sync.relay.reader import RelayReader
 from transforms.plan import MigrationPlan, TablePlan
 from validators.alignment import Alignment, Proofs
 from validators.canonical.record import RecordForm
+from validators.invariant_check import InvariantCheck, StoreSide
+from validators.schema_check import serving
 from validators.source_side import SourceSide
 from validators.table_check import TableCheck, source_computes_hashes
 from validators.target_side import TargetSide
@@ -76,10 +79,12 @@ class TableAccess:
         """The check of one plan. `push`: let the source compute hashes where it can."""
         settings = self._settings
         with ExitStack() as stack:
-            reader = stack.enter_context(closing(connect_reader(settings.source, self._info)))
+            limit_s = settings.verify.statement_timeout_s
+            reader = stack.enter_context(
+                closing(connect_reader(settings.source, self._info, statement_timeout_s=limit_s))
+            )
             control = stack.enter_context(closing(connect_reader(settings.source, self._info)))
-            dsn = settings.stores[store.name].dsn
-            target = stack.enter_context(closing(connect_store(dsn, application="crossfade verify")))
+            target = stack.enter_context(closing(self._store_connection(store.name)))
             changes = TouchedRows(
                 settings.relay.directory,
                 self._tables,
@@ -109,6 +114,45 @@ class TableAccess:
                 changes,
                 settings.verify.leaf_rows,
             )
+
+    @contextmanager
+    def asked(self, invariant: Invariant, deadline_s: float) -> Iterator[InvariantCheck]:
+        """The check of one invariant."""
+        settings = self._settings
+        limit_s = settings.verify.statement_timeout_s
+        with ExitStack() as stack:
+            source = stack.enter_context(closing(connect_source(settings.source, read_timeout_s=limit_s)))
+            control = stack.enter_context(closing(connect_reader(settings.source, self._info)))
+            relay = stack.enter_context(closing(RelayReader(settings.relay.directory)))
+            sides = []
+            for store, statement in invariant.statements.items():
+                target = stack.enter_context(closing(self._store_connection(store)))
+                alignment = Alignment(
+                    self._info,
+                    settings.name,
+                    control,
+                    target,
+                    relay,
+                    self._proofs,
+                    self._moving,
+                    self._stop,
+                    deadline_s,
+                )
+                sides.append(StoreSide(store, statement, target, alignment))
+            yield InvariantCheck(invariant, source, sides)
+
+    def serving(self, plans: Mapping[str, TablePlan]) -> frozenset[str]:
+        """Ids of the plans whose stores serve writes by now."""
+        dsn = self._settings.control_dsn
+        with closing(connect_store(dsn, application="crossfade verify")) as connection, translated("control store"):
+            return serving(self._settings, connection, plans)
+
+    def _store_connection(self, store: str) -> PostgresConnection:
+        limit_ms = round(self._settings.verify.statement_timeout_s * 1000)
+        connection = connect_store(self._settings.stores[store].dsn, application="crossfade verify")
+        with translated(f"store {store}"):
+            connection.execute("SELECT set_config('statement_timeout', %s, false)", (str(limit_ms),))
+        return connection
 
     def _complete(self, history: SchemaHistory) -> SchemaHistory:
         """The history, with today's definitions for tables that it does not know."""

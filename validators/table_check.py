@@ -24,18 +24,19 @@ from validators.keyless_check import KeylessCheck
 from validators.leaves import FINER, Digests, Leaves, cut, differing
 from validators.localise import candidates
 from validators.row_check import RowCheck, RowResult
-from validators.source_side import EVERYTHING as SOURCE_ROWS
 from validators.source_side import SourceSide
-from validators.target_side import EVERYTHING as STORE_ROWS
+from validators.spans import Span
 from validators.target_side import TargetSide
 from validators.touched import TouchedRows
 from validators.transform_hash import transform_hash
 
 MOST_FINDINGS: Final = 10_000
+"""Of one table; what comes after them is counted no more."""
 REFINE_ROWS: Final = 20_000
 SAMPLE_ROWS: Final = 1_000
 SAMPLE_TRANSACTIONS: Final = 1_000
 START_HINT: Final = "crossfade start"
+WHOLE: Final = Span()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +51,19 @@ class TableCheck:
     changes: TouchedRows
     leaf_rows: int
 
-    def run(self, mode: Mode) -> TableVerdict:
-        """The verdict. Raises what the servers raise."""
+    def run(
+        self, mode: Mode, span: Span = WHOLE, rows: int | None = None, most_findings: int = MOST_FINDINGS
+    ) -> TableVerdict:
+        """The verdict over the rows of a span, about `rows`. Raises what the servers raise."""
         begun = time.monotonic()
         if mode is Mode.COUNTS:
             verdict = self.counts()
         elif mode is Mode.SAMPLE and self.form.key:
             verdict = self.sample()
         else:
-            verdict = self.digests(mode)
-        return dataclasses.replace(verdict, duration_s=time.monotonic() - begun)
+            verdict = self.digests(mode, span, rows, most_findings)
+        passed = int(verdict.outcome is Outcome.PASS)
+        return dataclasses.replace(verdict, duration_s=time.monotonic() - begun, chunks_passed=passed)
 
     def counts(self) -> TableVerdict:
         """Exact numbers of rows."""
@@ -123,19 +127,25 @@ class TableCheck:
             control=control,
         )
 
-    def digests(self, mode: Mode) -> TableVerdict:
-        """Leaf digests of the whole table, then the rows of what differs."""
+    def digests(
+        self, mode: Mode, span: Span = WHOLE, rows: int | None = None, most_findings: int = MOST_FINDINGS
+    ) -> TableVerdict:
+        """Leaf digests of a span, then the rows of what differs."""
         before = self.alignment.checkpoint()
-        size = self.source.size()
+        within = span.conditions(self.plan)
+        size = self.source.size() if rows is None else rows
         # Our own hashes cost the same however small the leaves are.
         leaf_rows = self.leaf_rows if self.source.pushed else max(1, self.leaf_rows // FINER)
-        leaves = cut(self.plan, size, self.source.ranges(), leaf_rows)
-        here, there = self._both(leaves, None)
+        leaves = cut(self.plan, size, self.source.ranges(condition=within[0]), leaf_rows)
+        here, there = self._both(leaves, within)
         high = self.alignment.high()
         after = self.alignment.checkpoint()
         window = Window(before.seq, str(high.coordinate), after.seq) if before and after else None
         unequal = differing(here, there)
-        result = self._rows(leaves, unequal, here, there) if unequal else RowResult(window=window)
+        result = RowResult(window=window)
+        if unequal:
+            result = self._rows(leaves, unequal, here, there, within, most_findings)
+            result.findings = [_placed(leaves, found) for found in result.findings]
         verdict = self._by_rows(mode, result)
         why = verdict.why
         if not why and window is None and verdict.outcome is Outcome.PASS:
@@ -152,26 +162,36 @@ class TableCheck:
             window=result.window or window,
         )
 
-    def _both(self, leaves: Leaves, conditions: tuple[str, str] | None) -> tuple[Digests, Digests]:
+    def _both(self, leaves: Leaves, within: tuple[str, str]) -> tuple[Digests, Digests]:
         """Digests of source and store, taken at the same time."""
-        on_source, on_target = conditions or (SOURCE_ROWS, STORE_ROWS)
+        on_source, on_target = within
         with ThreadPoolExecutor(1, "verify-source") as executor:
             reading = executor.submit(self.source.digests, leaves, on_source)
             there = self.target.digests(leaves, on_target)
             return reading.result(), there
 
-    def _rows(self, leaves: Leaves, unequal: Sequence[int], here: Digests, there: Digests) -> RowResult:
+    def _rows(
+        self,
+        leaves: Leaves,
+        unequal: Sequence[int],
+        here: Digests,
+        there: Digests,
+        within: tuple[str, str],
+        most_findings: int,
+    ) -> RowResult:
+        if most_findings <= 0:
+            return RowResult(unresolved=[()], stopped=True, why=f"stopped at {MOST_FINDINGS} differing rows")
         if not self.form.key:
             size = max(sum(rows for rows, _ in here.values()), sum(rows for rows, _ in there.values()))
-            keyless = KeylessCheck(self.source, self.target, self.form, self.alignment, self.changes, MOST_FINDINGS)
+            keyless = KeylessCheck(self.source, self.target, self.form, self.alignment, self.changes, most_findings)
             return keyless.run(size)
         if self.source.pushed and sum(here.get(leaf, (0, 0))[0] for leaf in unequal) > REFINE_ROWS:
             # Many leaves differ in a few rows: a second scan is cheaper than shipping the hashes of all their rows.
-            conditions, leaves = leaves.around(unequal), leaves.finer()
-            here, there = self._both(leaves, conditions)
+            narrow, leaves = leaves.around(unequal) or within, leaves.finer()
+            here, there = self._both(leaves, (f"{within[0]} AND {narrow[0]}", f"{within[1]} AND {narrow[1]}"))
             unequal = differing(here, there)
-        keys = candidates(self.source, self.target, leaves, unequal, here, there)
-        check = RowCheck(self.source, self.target, self.form, self.alignment, self.changes, MOST_FINDINGS)
+        keys = candidates(self.source, self.target, leaves, unequal, here, there, within)
+        check = RowCheck(self.source, self.target, self.form, self.alignment, self.changes, most_findings)
         return check.run(keys)
 
     def _control(self) -> bool | None:
@@ -182,8 +202,16 @@ class TableCheck:
         return detects_flips(self.form, row, (1, row_hash))
 
 
-def blank(plan: TablePlan, mode: Mode, form: RecordForm) -> TableVerdict:
-    """A verdict with the facts of the plan and no judgement yet."""
+def _placed(leaves: Leaves, found: Finding) -> Finding:
+    """The finding with the name of its leaf."""
+    value = dict(found.key).get(leaves.target_column or "")
+    if value is None or not value.lstrip("-").isdigit():
+        return found
+    return dataclasses.replace(found, leaf=leaves.name_of(int(value)))
+
+
+def blank(plan: TablePlan, mode: Mode, form: RecordForm, why: str = "", next_step: str = "") -> TableVerdict:
+    """A verdict with the facts of the plan and no judgement yet, or with the reason why there is none."""
     return TableVerdict(
         plan.id,
         str(plan.source.id),
@@ -191,6 +219,8 @@ def blank(plan: TablePlan, mode: Mode, form: RecordForm) -> TableVerdict:
         f"{plan.target.schema}.{plan.target.name}",
         mode,
         Outcome.INCONCLUSIVE,
+        why=why,
+        next_step=next_step,
         columns=form.names,
         excluded=excluded_columns(plan),
         not_pushed=form.reasons,

@@ -1,6 +1,8 @@
 """Verification runs, their findings and repairs in the control store. Plain reads and writes; what a finding means is
 `validators`' knowledge.
 
+A run is running → finished, or running → stopping → stopped → running again. One whose process died stays `running`.
+
 A finding is one row per key of a plan, whatever number of runs have seen it: open → repaired → confirmed (a later run
 found it clean), open → gone (it went by itself), or accepted with a reason, which a run does not reopen.
 """
@@ -10,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +21,11 @@ from psycopg.types.json import Jsonb
 from stores.postgres import PostgresConnection
 
 Key = Mapping[str, str | None]
+_RUN = (
+    "id, mode, outcome, started_at, finished_at, verdict, state, options, "
+    "extract(epoch from clock_timestamp() - started_at)::float8"
+)
+_FINDING = "plan_id, key, kind, columns, note, state, id, leaf, position, first_seen, last_seen, reason"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,14 @@ class StoredFinding:
     note: str = ""
     state: str = "open"
     id: int = 0
+    leaf: str = ""
+    """Which group of rows it lies in."""
+    position: str = field(default="", compare=False)
+    """The source's position at which it was seen last."""
+    first_seen: datetime | None = field(default=None, compare=False)
+    last_seen: datetime | None = field(default=None, compare=False)
+    reason: str = ""
+    """Why it was accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +59,11 @@ class StoredRun:
     started_at: datetime
     finished_at: datetime
     verdict: Mapping[str, Any]
+    state: str = "finished"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What it was asked to do."""
+    age_s: float = field(default=0.0, compare=False)
+    """Since its begin, by the control store's clock."""
 
 
 def digest(key: Key) -> str:
@@ -64,14 +84,50 @@ def add_run(
     return int(row[0])
 
 
+def begin_run(connection: PostgresConnection, name: str, mode: str, options: Mapping[str, Any]) -> tuple[int, datetime]:
+    """Enter a run that begins now; gives its number and the time by the control store's clock."""
+    row = connection.execute(
+        "INSERT INTO crossfade.verify_run (name, mode, outcome, verdict, started_at, state, options) "
+        "VALUES (%s, %s, '', '{}', clock_timestamp(), 'running', %s) RETURNING id, started_at",
+        (name, mode, Jsonb(dict(options))),
+    ).fetchone()
+    assert row is not None
+    return int(row[0]), row[1]
+
+
+def end_run(connection: PostgresConnection, run: int, state: str, outcome: str, verdict: Mapping[str, Any]) -> bool:
+    """Enter the verdict of a run; False when it is finished already (another worker was first)."""
+    done = connection.execute(
+        "UPDATE crossfade.verify_run SET state = %s, outcome = %s, verdict = %s, finished_at = clock_timestamp() "
+        "WHERE id = %s AND state <> 'finished'",
+        (state, outcome, Jsonb(dict(verdict)), run),
+    )
+    return done.rowcount == 1
+
+
+def move_run(connection: PostgresConnection, run: int, state: str, *, among: Sequence[str]) -> bool:
+    """Move a run to another state; False when it is in none of `among`."""
+    done = connection.execute(
+        "UPDATE crossfade.verify_run SET state = %s WHERE id = %s AND state = ANY(%s)", (state, run, list(among))
+    )
+    return done.rowcount == 1
+
+
+def state_of(connection: PostgresConnection, run: int) -> str | None:
+    """The state of a run; None when there is none."""
+    row = connection.execute("SELECT state FROM crossfade.verify_run WHERE id = %s", (run,)).fetchone()
+    return str(row[0]) if row else None
+
+
 def add_findings(connection: PostgresConnection, name: str, run: int, findings: Iterable[StoredFinding]) -> None:
     """Enter findings, or note that known ones were seen again; repaired, confirmed and gone ones are open again."""
     with connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO crossfade.verify_finding AS f "
-            "(name, plan_id, key_digest, key, kind, columns, note, first_run, last_run) "
-            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (name, plan_id, key_digest) DO UPDATE SET "
+            "(name, plan_id, key_digest, key, kind, columns, note, first_run, last_run, leaf, position) "
+            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (name, plan_id, key_digest) DO UPDATE SET "
             "kind = excluded.kind, columns = excluded.columns, note = excluded.note, last_run = excluded.last_run, "
+            "leaf = excluded.leaf, position = excluded.position, "
             "last_seen = clock_timestamp(), state = CASE WHEN f.state = 'accepted' THEN f.state ELSE 'open' END",
             [
                 (
@@ -84,6 +140,8 @@ def add_findings(connection: PostgresConnection, name: str, run: int, findings: 
                     finding.note,
                     run,
                     run,
+                    finding.leaf,
+                    finding.position,
                 )
                 for finding in findings
             ],
@@ -100,29 +158,41 @@ def close_findings(connection: PostgresConnection, name: str, run: int, plan_ids
 
 
 def run_of(connection: PostgresConnection, name: str, run: int | None = None) -> StoredRun | None:
-    """A run by its number, the last one without; None when there is none."""
+    """A run by its number in any state; without one the last that finished. None when there is none."""
     row = connection.execute(
-        "SELECT id, mode, outcome, started_at, finished_at, verdict FROM crossfade.verify_run "
-        "WHERE name = %s AND (%s::bigint IS NULL OR id = %s) ORDER BY id DESC LIMIT 1",
+        f"SELECT {_RUN} FROM crossfade.verify_run "
+        "WHERE name = %s AND (id = %s OR (%s::bigint IS NULL AND state = 'finished')) "
+        "ORDER BY id DESC LIMIT 1".encode(),
         (name, run, run),
     ).fetchone()
     return StoredRun(*row) if row else None
 
 
-def findings_of(connection: PostgresConnection, name: str, run: int | None = None) -> tuple[StoredFinding, ...]:
-    """Findings that are open, of one run or of all."""
+def runs_of(connection: PostgresConnection, name: str, limit: int = 20) -> tuple[StoredRun, ...]:
+    """The last runs in any state, the newest first."""
     rows = connection.execute(
-        "SELECT plan_id, key, kind, columns, note, state, id FROM crossfade.verify_finding "
-        "WHERE name = %s AND state = 'open' AND (%s::bigint IS NULL OR last_run = %s) ORDER BY plan_id, id",
-        (name, run, run),
+        f"SELECT {_RUN} FROM crossfade.verify_run WHERE name = %s ORDER BY id DESC LIMIT %s".encode(), (name, limit)
+    ).fetchall()
+    return tuple(StoredRun(*row) for row in rows)
+
+
+def findings_of(
+    connection: PostgresConnection, name: str, run: int | None = None, states: Sequence[str] = ("open",)
+) -> tuple[StoredFinding, ...]:
+    """Findings in some states, of one run or of all."""
+    rows = connection.execute(
+        f"SELECT {_FINDING} FROM crossfade.verify_finding "
+        "WHERE name = %s AND state = ANY(%s) AND (%s::bigint IS NULL OR last_run = %s) ORDER BY plan_id, id".encode(),
+        (name, list(states), run, run),
     ).fetchall()
     return tuple(StoredFinding(*row) for row in rows)
 
 
 def counts(connection: PostgresConnection, name: str) -> dict[tuple[str, str], int]:
-    """(mode, outcome) → number of runs."""
+    """(mode, outcome) → number of finished runs."""
     rows = connection.execute(
-        "SELECT mode, outcome, count(*) FROM crossfade.verify_run WHERE name = %s GROUP BY 1, 2", (name,)
+        "SELECT mode, outcome, count(*) FROM crossfade.verify_run WHERE name = %s AND state = 'finished' GROUP BY 1, 2",
+        (name,),
     ).fetchall()
     return {(mode, outcome): count for mode, outcome, count in rows}
 
@@ -136,6 +206,14 @@ def last_passed(connection: PostgresConnection, name: str, runs: int = 200) -> d
         (name, runs),
     ).fetchall()
     return {plan_id: at for plan_id, at in rows if plan_id is not None}
+
+
+def finding_of(connection: PostgresConnection, name: str, finding_id: int) -> StoredFinding | None:
+    """A finding by its number in any state."""
+    row = connection.execute(
+        f"SELECT {_FINDING} FROM crossfade.verify_finding WHERE name = %s AND id = %s".encode(), (name, finding_id)
+    ).fetchone()
+    return StoredFinding(*row) if row else None
 
 
 def set_state(connection: PostgresConnection, finding_id: int, state: str, reason: str = "") -> None:

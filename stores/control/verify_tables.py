@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Double, Index, Integer, PrimaryKeyConstraint, Table, Text, text
-from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql import JSON, JSONB, TIMESTAMP
 
 from stores.control.tables import CONTROL
 
@@ -22,7 +22,8 @@ VERIFY_CHUNK = Table(
     Column("lease_pid", Integer),
     Column("lease_until", TIMESTAMP(timezone=True)),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
-    Column("result", JSONB),
+    # Not jsonb: the columns of keys keep their order.
+    Column("result", JSON),
     Column("done_at", TIMESTAMP(timezone=True)),
     PrimaryKeyConstraint("run_id", "chunk_no"),
     Index("verify_chunk_open", "run_id", "chunk_no", postgresql_where=text("state <> 'done'")),

@@ -43,9 +43,15 @@ _LARGEST_PACKET = 0xFFFFFF
 RawRow = list[bytes | None]
 
 
-def connect_reader(settings: SourceSettings, info: ServerInfo) -> MysqlConnection[Any]:
-    """A connection for chunk reads: no conversion of values, session pinned. Raises Unreachable or AccessDenied."""
-    connection = connect_source(settings, read_timeout_s=READ_TIMEOUT_S, use_unicode=False, conv={})
+def connect_reader(
+    settings: SourceSettings, info: ServerInfo, *, statement_timeout_s: float = 0
+) -> MysqlConnection[Any]:
+    """A connection for chunk reads: no conversion of values, session pinned. Raises Unreachable or AccessDenied.
+
+    Statements may take `statement_timeout_s` (0: no limit; MySQL before 5.7.8 knows none).
+    """
+    read_timeout_s = max(READ_TIMEOUT_S, statement_timeout_s + ROW_LOCK_WAIT_S)
+    connection = connect_source(settings, read_timeout_s=read_timeout_s, use_unicode=False, conv={})
     # ALLOW_INVALID_DATES: bounds like '2024-02-31' must be taken as they are. Everything else off: with
     # PAD_CHAR_TO_FULL_LENGTH or NO_BACKSLASH_ESCAPES as the server's default we would read other values.
     pins = [
@@ -54,9 +60,9 @@ def connect_reader(settings: SourceSettings, info: ServerInfo) -> MysqlConnectio
         f"innodb_lock_wait_timeout = {ROW_LOCK_WAIT_S}",
     ]
     if info.mariadb:
-        pins.append("max_statement_time = 0")
+        pins.append(f"max_statement_time = {statement_timeout_s:g}")
     elif info.version >= (5, 7, 8):
-        pins.append("max_execution_time = 0")
+        pins.append(f"max_execution_time = {round(statement_timeout_s * 1000)}")
     run(connection, "SET SESSION " + ", SESSION ".join(pins))
     return connection
 

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import SecretStr
 
-from stores.control import verify_runs
+from stores.control import verify_proof, verify_runs
 from stores.control.migrations import prepare_control
 from stores.control.verify_runs import StoredFinding
+from stores.postgres import connect_store
 from tests.support.servers import StoreDatabase
 from validators.findings import ColumnDifference, Finding, FindingKind, Mode, Outcome, TableVerdict, Verdict
-from validators.journal import remember
+from validators.journal import conclude
 
 PLAN = "db.t>main:public.t"
 
@@ -24,6 +25,14 @@ def verdict(*keys: str, outcome: Outcome | None = None, leaves: int = 3) -> Verd
     judged = outcome or (Outcome.FAIL if keys else Outcome.PASS)
     table = TableVerdict(PLAN, "db.t", "main", "public.t", Mode.CHECKSUM, judged, findings=findings, leaves=leaves)
     return Verdict("m", Mode.CHECKSUM, datetime.now(UTC), 0.1, (table,))
+
+
+def remember(dsn: SecretStr, found: Verdict, document: dict[str, str]) -> int:
+    """Enter a whole run; gives its number."""
+    with connect_store(dsn) as connection:
+        run, _ = verify_runs.begin_run(connection, found.migration, str(found.mode), {})
+    conclude(dsn, run, found, document)
+    return run
 
 
 @pytest.fixture
@@ -64,3 +73,18 @@ def test_a_finding_goes_through_its_states(store_db: StoreDatabase, states: Call
         last = verify_runs.run_of(connection, "m")
         assert last is not None and last.id > again
         assert verify_runs.run_of(connection, "other") is None
+        # The last one is the last that finished; by its number any is found.
+        begun, _ = verify_runs.begin_run(connection, "m", "auto", {"mode": "auto"})
+        assert verify_runs.run_of(connection, "m") == last
+        running = verify_runs.run_of(connection, "m", begun)
+        assert running is not None and (running.state, running.options) == ("running", {"mode": "auto"})
+
+
+def test_a_whole_run_proves_its_tables(store_db: StoreDatabase, states: Callable[[], dict[str, str]]) -> None:
+    dsn = SecretStr(store_db.dsn)
+    remember(dsn, verdict("1"), {})
+    remember(dsn, verdict(outcome=Outcome.INCONCLUSIVE), {})
+    with store_db.connect() as connection:
+        assert verify_proof.coverage(connection, "m") == {}
+        remember(dsn, verdict(), {})
+        assert verify_proof.coverage(connection, "m")[PLAN].complete

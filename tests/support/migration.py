@@ -26,6 +26,7 @@ class Finished:
 
     def document(self) -> dict[str, Any]:
         """The JSON object it printed."""
+        assert self.out, self
         return dict(json.loads(self.out))
 
     def __str__(self) -> str:
