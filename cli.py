@@ -10,7 +10,7 @@ from typer.exceptions import TyperException
 
 from config.logging import configure_logging
 from config.settings import LogSettings
-from console.app import app
+from console.app import app_for
 from console.output import Invocation
 from model.errors import CrossfadeError, ExitCode
 
@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     # Until a command says otherwise: nothing but warnings, and never on stdout, which belongs to the result.
     configure_logging(LogSettings(format="console", level="warning"))
     try:
-        result = app(args=arguments, standalone_mode=False, prog_name="crossfade", obj=invocation)
+        result = app_for(arguments)(args=arguments, standalone_mode=False, prog_name="crossfade", obj=invocation)
         return int(result) if isinstance(result, int) else ExitCode.CLEAN
     except CrossfadeError as error:
         if invocation.debug:

@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from console import (
-    assess,
-    configure,
-    cutover,
-    daemon,
-    demo,
-    doctor,
-    errors,
-    repair,
-    rollback,
-    route,
-    schema,
-    status,
-    top,
-    tune,
-    verify,
-)
+from console import commands
 from console.output import Invocation, Output
 
-app = typer.Typer(
-    name="crossfade",
-    help="Move a live MySQL or MariaDB database to PostgreSQL stores: copy, stream, verify, cut over, roll back.",
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+
+def app_for(words: Sequence[str]) -> typer.Typer:
+    """The command tree as far as this command line needs it."""
+    app = typer.Typer(
+        name="crossfade",
+        help="Move a live MySQL or MariaDB database to PostgreSQL stores: copy, stream, verify, cut over, roll back.",
+        no_args_is_help=True,
+        add_completion=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(root)
+    commands.register(app, words)
+    return app
 
 
 def program_version() -> str:
@@ -51,7 +42,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def root(
     context: typer.Context,
     config: Annotated[
@@ -69,20 +59,3 @@ def root(
     invocation = context.ensure_object(Invocation)
     invocation.config, invocation.output = config, output
     invocation.no_input, invocation.quiet, invocation.debug = no_input, quiet, debug
-
-
-configure.register(app)
-assess.register(app)
-schema.register(app)
-daemon.register(app)
-status.register(app)
-top.register(app)
-tune.register(app)
-doctor.register(app)
-demo.register(app)
-verify.register(app)
-repair.register(app)
-errors.register(app)
-cutover.register(app)
-rollback.register(app)
-route.register(app)

@@ -19,7 +19,7 @@ import structlog
 from config.settings import Settings, SourceSettings
 from model.errors import ApplyError, CrossfadeError, ReverseConflict, RogueWrite, SchemaDrift, TimedOut, ValueRefused
 from model.rows import Op
-from stores.control.tables import SCHEMA
+from stores.control.names import SCHEMA
 from stores.mysql import MysqlConnection, connect_source
 from stores.postgres import connect_store
 from stores.retry import retrying

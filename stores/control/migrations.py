@@ -12,6 +12,7 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from model.errors import Refused
 from stores.control import routes, tables, verify_tables
+from stores.control.names import SCHEMA
 from stores.errors import translated
 from stores.postgres import PostgresConnection
 
@@ -84,5 +85,5 @@ def _statements(metadata: MetaData, version: int) -> Iterator[str]:
         elif since < version:
             for column in table.columns:
                 if column.info.get("since", since) == version:
-                    name = sql.Identifier(tables.SCHEMA, table.name).as_string(None)
+                    name = sql.Identifier(SCHEMA, table.name).as_string(None)
                     yield f"ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {text_of(CreateColumn(column))}"

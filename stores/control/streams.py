@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from stores.control.tables import SCHEMA, STORE
+from stores.control.names import SCHEMA
+from stores.control.tables import STORE
 from stores.postgres import PostgresConnection
 
 

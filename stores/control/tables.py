@@ -23,7 +23,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB, TIMESTAMP
 
-SCHEMA = "crossfade"
+from stores.control.names import SCHEMA
+
 VERSION = 4
 
 STORE = MetaData(schema=SCHEMA)

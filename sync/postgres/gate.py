@@ -19,7 +19,7 @@ import psycopg
 from psycopg import sql
 
 from model.errors import Busy, Refused
-from stores.control.tables import SCHEMA
+from stores.control.names import SCHEMA
 from stores.errors import translated
 from stores.postgres import PostgresConnection
 from transforms.target import TargetTable

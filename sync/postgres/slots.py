@@ -15,7 +15,7 @@ from typing import Final
 from psycopg import sql
 
 from model.errors import Refused
-from stores.control.tables import SCHEMA, STORE
+from stores.control.names import SCHEMA
 from stores.errors import translated
 from stores.postgres import PostgresConnection
 from sync.postgres.pgoutput import Lsn, parse_lsn
@@ -144,7 +144,7 @@ def _identity(connection: PostgresConnection, table: TargetTable) -> str:
 
 def _publish(connection: PostgresConnection, name: str, tables: tuple[TargetTable, ...]) -> None:
     wanted = {(table.schema, table.name) for table in tables}
-    wanted |= {(SCHEMA, mark) for mark in MARK_TABLES if f"{SCHEMA}.{mark}" in STORE.tables}
+    wanted |= {(SCHEMA, mark) for mark in MARK_TABLES}
     rows = connection.execute(
         "SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = %s", (name,)
     ).fetchall()
