@@ -13,7 +13,7 @@ import pytest
 import hatch_build
 from sync.mysql.kernel import compiled
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 SAME = (
     "test_decode.py",
     "test_decode_lines.py",

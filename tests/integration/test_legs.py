@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.servers import pairs, variable_of
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 CASES = """
 import pytest
 
