@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from servers import RunningServer, flavour_named
 from servers.options import Value
@@ -27,6 +29,10 @@ from tests.support.servers import (
     source_database,
     store_database,
 )
+
+# How long an example takes says more of the machine's other work than of the code.
+hypothesis_settings.register_profile("crossfade", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("crossfade")
 
 _SERVERS = pytest.StashKey[TestServers]()
 
