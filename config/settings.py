@@ -245,6 +245,10 @@ class VerifySettings(Part):
     statement_timeout_s: float = Field(default=600.0, gt=0)
     """A chunk whose statement takes longer is halved; one that cannot be is undecided."""
     invariants: tuple[Invariant, ...] = ()
+    period_s: float | None = Field(default=86_400.0, gt=0)
+    """The daemon proves every row at least once in so many seconds; null: it proves nothing by itself."""
+    max_threads_running: int | None = Field(default=None, ge=1)
+    """The daemon's verification pauses while the source runs more threads than this; unset: that of `snapshot`."""
 
 
 class CutoverSettings(Part):

@@ -19,12 +19,9 @@ from config.settings import Settings
 from console.output import Invocation
 from console.verify_progress import shown_progress
 from console.verify_text import verdict_text
-from daemon.planning import Planned, compile_for, read_plan
+from daemon.planning import Planned, planned_by_history
 from model.errors import CrossfadeError, UsageError
-from stores.control import checkpoints, schema_history
 from stores.control.verify_runs import StoredRun
-from stores.errors import translated
-from stores.postgres import connect_store
 from validators.findings import Mode, Outcome, Verdict
 from validators.journal import conclude
 from validators.run import Scope, Verification
@@ -177,27 +174,3 @@ def _version() -> str:
     from console.app import program_version
 
     return program_version()
-
-
-def planned_by_history(settings: Settings) -> Planned:
-    """The plan by the definitions that hold at the stores' checkpoints; today's catalogue before there are any."""
-    planned = read_plan(settings)
-    for name, store in settings.stores.items():
-        with (
-            closing(connect_store(store.dsn, application="crossfade verify")) as connection,
-            translated(f"store {name}"),
-        ):
-            row = connection.execute("SELECT to_regclass('crossfade.schema_history') IS NOT NULL").fetchone()
-            if not row or not row[0]:
-                continue
-            checkpoint = checkpoints.read(connection, settings.name)
-            history = schema_history.load(connection, settings.name)
-        if checkpoint is None:
-            continue
-        tables = dict(planned.tables)
-        for table in history.tables():
-            definition = history.at(table, checkpoint.seq + 1)
-            if definition is not None:
-                tables[table] = definition
-        return dataclasses.replace(planned, tables=tables, plan=compile_for(settings, tables, planned.info))
-    return planned

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from config.settings import Settings
-from cutover.changed_keys import ChangedKeys
 from cutover.domain import DomainPlan
 from model.errors import CrossfadeError, ExitCode
 from model.tables import TableDef, TableId
@@ -21,6 +20,7 @@ from stores.postgres import connect_store
 from sync.mysql.snapshot import connect_reader
 from transforms.plan import TablePlan
 from validators.canonical.record import CanonicalRow, RecordForm
+from validators.changed_keys import ChangedKeys
 from validators.row_check import finding
 from validators.source_side import SourceSide
 from validators.target_side import TargetSide

@@ -279,6 +279,19 @@ class Parts:
 
     # -- questions
 
+    def occupied(self, most_lag_s: float) -> str | None:
+        """Why the servers are to be left to copy and appliers, None when they need not. From any thread."""
+        for store in self._start.stores:
+            applier = self._appliers[store.name]
+            if any(applier.phases.get(plan.id).phase in (Phase.PENDING, Phase.COPYING) for plan in store.plans):
+                return "the copy goes first"
+            state = applier.state
+            if store.name in self._pauses or state.mode is not Mode.RUNNING:
+                return f"store {store.name} is {'paused' if store.name in self._pauses else state.mode}"
+            if state.lag_s is None or state.lag_s > most_lag_s:
+                return f"store {store.name} lags"
+        return None
+
     def everything_streams(self) -> bool:
         """Whether every table that is not held streams."""
         return all(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,7 +11,10 @@ from config.settings import Settings
 from model.errors import Refused
 from model.position import Position
 from model.tables import TableDef, TableId
+from stores.control import checkpoints, schema_history
+from stores.errors import translated
 from stores.mysql import ServerInfo, binlog_end, connect_source, probe, variables
+from stores.postgres import connect_store
 from sync.cascades import cascades_are_logged
 from sync.mysql.catalog import read_catalog
 from transforms.compile import compile_plan
@@ -60,3 +64,27 @@ def read_plan(settings: Settings) -> Planned:
             hint="Check source.databases and the skip rules in the configuration.",
         )
     return Planned(info, tables, plan, cascades_are_logged(info, native))
+
+
+def planned_by_history(settings: Settings) -> Planned:
+    """The plan by the definitions that hold at the stores' checkpoints; today's catalogue before there are any."""
+    planned = read_plan(settings)
+    for name, store in settings.stores.items():
+        with (
+            closing(connect_store(store.dsn, application="crossfade verify")) as connection,
+            translated(f"store {name}"),
+        ):
+            row = connection.execute("SELECT to_regclass('crossfade.schema_history') IS NOT NULL").fetchone()
+            if not row or not row[0]:
+                continue
+            checkpoint = checkpoints.read(connection, settings.name)
+            history = schema_history.load(connection, settings.name)
+        if checkpoint is None:
+            continue
+        tables = dict(planned.tables)
+        for table in history.tables():
+            definition = history.at(table, checkpoint.seq + 1)
+            if definition is not None:
+                tables[table] = definition
+        return dataclasses.replace(planned, tables=tables, plan=compile_for(settings, tables, planned.info))
+    return planned

@@ -10,7 +10,7 @@ from config.settings import Settings
 from daemon.client import look
 from daemon.status import FAILURES, Health, Reason, State, StatusReport, StoreStatus, TableStatus
 from model.errors import ExitCode, Refused
-from stores.control import checkpoints, table_states
+from stores.control import checkpoints, table_states, verify_proof
 from stores.errors import translated
 from stores.postgres import connect_store
 
@@ -78,4 +78,18 @@ def current_status(settings: Settings) -> dict[str, Any]:
         tables=tuple(tables),
         copy=None,
     )
-    return report.document()
+    return {**report.document(), "verification": _proofs(settings)}
+
+
+def _proofs(settings: Settings) -> dict[str, Any]:
+    """What is proven, as the control store remembers it."""
+    with (
+        closing(connect_store(settings.control_dsn, application="crossfade cli")) as connection,
+        translated("control store"),
+    ):
+        proofs = verify_proof.coverage(connection, settings.name)
+    return {
+        "period_s": settings.verify.period_s,
+        "reason": "no daemon runs",
+        "tables": [proofs[plan_id].document() for plan_id in sorted(proofs)],
+    }

@@ -21,17 +21,20 @@ from cutover.domain import domain_plan
 from cutover.phases import Phase
 from cutover.readers import Readers
 from cutover.service import Cutovers
+from daemon.continuous import continuous_verification
 from daemon.lifecycle import Stop
 from daemon.lock import take_daemon_lock
 from daemon.orders import Orders
 from daemon.parts import Parts
 from daemon.startup import erase, prepare
 from daemon.until import Until
+from daemon.worker import Worker
 from model.errors import CrossfadeError, Fenced, LockHeld, Refused
 from stores.control import daemons, domains, events
 from stores.control.migrations import prepare_control
 from stores.errors import translated
 from stores.postgres import PostgresConnection, connect_store
+from validators.rolling import Rolling
 from web.board import Board
 from web.service import WebService
 
@@ -39,6 +42,8 @@ log = structlog.get_logger(__name__)
 
 TICK_S = 0.5
 JOIN_S = 30.0
+VERIFY_JOIN_S = 2.0
+"""It only reads: a statement of it that runs on ends with its connection."""
 
 __all__ = ["Supervisor", "Until"]
 
@@ -127,29 +132,45 @@ class Supervisor:
             cutovers = stack.enter_context(
                 closing(Cutovers(settings, start.info, start.plan, start.tables, parts, control.fence))
             )
+            rolling = continuous_verification(settings, parts)
+            verifying = Worker("verify", lambda: rolling.run(self._stop))
             parts.start()
             cutovers.start()
+            verifying.start()
             plans = {name: domain_plan(settings, name, start.plan, start.tables) for name in settings.domains}
             readers = Readers(settings, plans, parts, control.fence)
             orders = Orders(settings, parts, cutovers, readers, self._stop)
             if web is not None:
                 web.start()
             try:
-                return self._loop(parts, cutovers, control, orders, readers, board)
+                return self._loop(parts, cutovers, control, orders, readers, board, rolling)
             finally:
                 # Before the appliers end: what is undone may still have to wait for them.
                 cutovers.close()
                 self._stop.request("the daemon ends")
+                verifying.join(VERIFY_JOIN_S)
                 parts.join(JOIN_S)
                 self._farewell(parts, control, readers)
 
     def _loop(
-        self, parts: Parts, cutovers: Cutovers, control: _Control, orders: Orders, readers: Readers, board: Board
+        self,
+        parts: Parts,
+        cutovers: Cutovers,
+        control: _Control,
+        orders: Orders,
+        readers: Readers,
+        board: Board,
+        rolling: Rolling,
     ) -> Mapping[str, Any]:
         document: Mapping[str, Any] = parts.status().document()
         next_beat = 0.0
         while not self._stop.is_set():
-            document = {**parts.status().document(), "reverse": cutovers.document(), "http": board.listening}
+            document = {
+                **parts.status().document(),
+                "reverse": cutovers.document(),
+                "http": board.listening,
+                "verification": rolling.document(),
+            }
             board.turned(document)
             now = time.monotonic()
             if now >= next_beat:

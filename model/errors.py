@@ -98,7 +98,7 @@ class Busy(CrossfadeError):
 class StatementTimeout(Busy):
     """A statement ran for longer than it was allowed to."""
 
-    default_hint = "Raise the limit of statements in the configuration, or ask for less at a time."
+    default_hint = "Raise verify.statement_timeout_s in the configuration, or look who holds the table."
 
 
 class LockHeld(CrossfadeError):

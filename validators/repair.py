@@ -27,8 +27,10 @@ from sync.mysql.visibility import Reading
 from sync.postgres.statements import PlanStatements
 from transforms.plan import MigrationPlan, TablePlan
 from validators.canonical.record import CanonicalRow, RecordForm
+from validators.findings import Mode, TableVerdict
 from validators.invariant_check import PREFIX
 from validators.row_check import RowCheck, shown
+from validators.spans import Span
 from validators.table_access import TableAccess
 from validators.table_check import TableCheck
 
@@ -97,6 +99,14 @@ class Repair:
         self._deadline_s = deadline_s
         self._dry_run = dry_run
         self._journal = journal
+
+    def compare(self, plan: TablePlan, span: Span) -> TableVerdict:
+        """Look for what differs in a span now. Raises what the servers raise."""
+        form = RecordForm.of(plan)
+        with self._access.opened(
+            plan, form, self._access.store(plan.target.store), self._deadline_s, push=True
+        ) as check:
+            return check.run(Mode.CHECKSUM if check.source.pushed else Mode.ROWS, span)
 
     def run(self, findings: Sequence[StoredFinding]) -> list[Repaired]:
         """Mend the rows of these findings. Raises what the servers raise."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,14 +15,14 @@ from stores.control.schema_history import SchemaHistory, SchemaVersion
 from stores.control.table_states import TableState
 from stores.errors import translated
 from stores.mysql import ServerInfo, connect_source
-from stores.postgres import PostgresConnection, connect_store
+from stores.postgres import connect_store
 from sync.cascades import CascadeGraph, build_graph
-from sync.mysql.snapshot import connect_reader
 from sync.relay.reader import RelayReader
 from transforms.plan import MigrationPlan, TablePlan
 from validators.alignment import Alignment, Proofs
 from validators.canonical.record import RecordForm
 from validators.invariant_check import InvariantCheck, StoreSide
+from validators.lines import Lines
 from validators.schema_check import serving
 from validators.source_side import SourceSide
 from validators.table_check import TableCheck, source_computes_hashes
@@ -72,73 +72,86 @@ class TableAccess:
             states = table_states.load(connection, stream) if known else {}
         return StoreFacts(name, history, states, build_graph(self._tables, self._plan.of_store(name)))
 
+    def lines(self) -> Lines:
+        """Connections for one thread, to be given to `opened`."""
+        return Lines(self._settings, self._info)
+
     @contextmanager
     def opened(
-        self, plan: TablePlan, form: RecordForm, store: StoreFacts, deadline_s: float, *, push: bool
+        self,
+        plan: TablePlan,
+        form: RecordForm,
+        store: StoreFacts,
+        deadline_s: float,
+        *,
+        push: bool,
+        lines: Lines | None = None,
     ) -> Iterator[TableCheck]:
-        """The check of one plan. `push`: let the source compute hashes where it can."""
-        settings = self._settings
-        with ExitStack() as stack:
-            limit_s = settings.verify.statement_timeout_s
-            reader = stack.enter_context(
-                closing(connect_reader(settings.source, self._info, statement_timeout_s=limit_s))
-            )
-            control = stack.enter_context(closing(connect_reader(settings.source, self._info)))
-            target = stack.enter_context(closing(self._store_connection(store.name)))
-            changes = TouchedRows(
-                settings.relay.directory,
-                self._tables,
-                self._complete(store.history),
-                store.graph,
-                mariadb=self._info.mariadb,
-            )
-            stack.enter_context(closing(changes))
+        """The check of one plan. `push`: let the source compute hashes where it can; `lines` are kept open."""
+        own = self.lines() if lines is None else lines
+        try:
+            changes = own.changes(store.name, store, lambda: self._changes(store))
             alignment = Alignment(
                 self._info,
-                settings.name,
-                control,
-                target,
+                self._settings.name,
+                own.control,
+                own.store(store.name),
                 changes.relay,
                 self._proofs,
                 self._moving,
                 self._stop,
                 deadline_s,
             )
-            pushed = push and form.pushable and source_computes_hashes(control)
+            pushed = push and form.pushable and source_computes_hashes(own.control)
             yield TableCheck(
                 plan,
                 form,
-                SourceSide(reader, self._info, plan, form, pushed=pushed),
-                TargetSide(target, plan, form),
+                SourceSide(own.reader, self._info, plan, form, pushed=pushed),
+                TargetSide(own.store(store.name), plan, form),
                 alignment,
                 changes,
-                settings.verify.leaf_rows,
+                self._settings.verify.leaf_rows,
             )
+        except BaseException:
+            own.close()
+            raise
+        finally:
+            if lines is None:
+                own.close()
+
+    def _changes(self, store: StoreFacts) -> TouchedRows:
+        return TouchedRows(
+            self._settings.relay.directory,
+            self._tables,
+            self._complete(store.history),
+            store.graph,
+            mariadb=self._info.mariadb,
+        )
 
     @contextmanager
     def asked(self, invariant: Invariant, deadline_s: float) -> Iterator[InvariantCheck]:
         """The check of one invariant."""
         settings = self._settings
         limit_s = settings.verify.statement_timeout_s
-        with ExitStack() as stack:
-            source = stack.enter_context(closing(connect_source(settings.source, read_timeout_s=limit_s)))
-            control = stack.enter_context(closing(connect_reader(settings.source, self._info)))
-            relay = stack.enter_context(closing(RelayReader(settings.relay.directory)))
+        with (
+            closing(self.lines()) as lines,
+            closing(RelayReader(settings.relay.directory)) as relay,
+            closing(connect_source(settings.source, read_timeout_s=limit_s)) as source,
+        ):
             sides = []
             for store, statement in invariant.statements.items():
-                target = stack.enter_context(closing(self._store_connection(store)))
                 alignment = Alignment(
                     self._info,
                     settings.name,
-                    control,
-                    target,
+                    lines.control,
+                    lines.store(store),
                     relay,
                     self._proofs,
                     self._moving,
                     self._stop,
                     deadline_s,
                 )
-                sides.append(StoreSide(store, statement, target, alignment))
+                sides.append(StoreSide(store, statement, lines.store(store), alignment))
             yield InvariantCheck(invariant, source, sides)
 
     def serving(self, plans: Mapping[str, TablePlan]) -> frozenset[str]:
@@ -146,13 +159,6 @@ class TableAccess:
         dsn = self._settings.control_dsn
         with closing(connect_store(dsn, application="crossfade verify")) as connection, translated("control store"):
             return serving(self._settings, connection, plans)
-
-    def _store_connection(self, store: str) -> PostgresConnection:
-        limit_ms = round(self._settings.verify.statement_timeout_s * 1000)
-        connection = connect_store(self._settings.stores[store].dsn, application="crossfade verify")
-        with translated(f"store {store}"):
-            connection.execute("SELECT set_config('statement_timeout', %s, false)", (str(limit_ms),))
-        return connection
 
     def _complete(self, history: SchemaHistory) -> SchemaHistory:
         """The history, with today's definitions for tables that it does not know."""

@@ -74,6 +74,7 @@ class Worker(threading.Thread):
         self._asked = stop
         self._halt = halt
         self._note = note
+        self._lines = access.lines()
         self._stack = ExitStack()
         self._check: TableCheck | None = None
         self._late: set[str] = set()
@@ -193,12 +194,19 @@ class Worker(threading.Thread):
 
     def _opened(self, plan: TablePlan, form: RecordForm) -> TableCheck:
         if self._check is None or self._check.plan is not plan:
-            self._close()
+            self._leave()
             push = self._mode is not Mode.ROWS
-            opened = self._access.opened(plan, form, self._stores[plan.target.store], self._deadline_s, push=push)
+            opened = self._access.opened(
+                plan, form, self._stores[plan.target.store], self._deadline_s, push=push, lines=self._lines
+            )
             self._check = self._stack.enter_context(opened)
         return self._check
 
-    def _close(self) -> None:
+    def _leave(self) -> None:
+        """Done with a plan; the connections stay."""
         self._check = None
         self._stack.close()
+
+    def _close(self) -> None:
+        self._leave()
+        self._lines.close()

@@ -127,10 +127,7 @@ class CoverageMoment:
 
 def coverage(connection: PostgresConnection, name: str) -> dict[str, TableProof]:
     """Plan id → its proof; {} before anything was verified."""
-    found: dict[str, list[ChunkProof]] = {}
-    for chunk in chunks_of(connection, name):
-        found.setdefault(chunk.plan_id, []).append(chunk)
-    return {plan_id: summed(plan_id, chunks) for plan_id, chunks in found.items()}
+    return by_plan(chunks_of(connection, name))
 
 
 def chunks_of(connection: PostgresConnection, name: str, plan_id: str | None = None) -> tuple[ChunkProof, ...]:
@@ -158,6 +155,14 @@ def history(connection: PostgresConnection, name: str, since_s: float = 86_400.0
         (name, since_s),
     ).fetchall()
     return tuple(CoverageMoment(*row) for row in rows)
+
+
+def by_plan(chunks: Sequence[ChunkProof]) -> dict[str, TableProof]:
+    """Plan id → its proof."""
+    found: dict[str, list[ChunkProof]] = {}
+    for chunk in chunks:
+        found.setdefault(chunk.plan_id, []).append(chunk)
+    return {plan_id: summed(plan_id, some) for plan_id, some in found.items()}
 
 
 def summed(plan_id: str, chunks: Sequence[ChunkProof]) -> TableProof:

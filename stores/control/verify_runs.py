@@ -95,6 +95,18 @@ def begin_run(connection: PostgresConnection, name: str, mode: str, options: Map
     return int(row[0]), row[1]
 
 
+def continuous_run(connection: PostgresConnection, name: str) -> int:
+    """The number under which the daemon's own verification enters its findings; it never finishes."""
+    row = connection.execute(
+        "SELECT id FROM crossfade.verify_run WHERE name = %s AND mode = 'continuous' ORDER BY id LIMIT 1", (name,)
+    ).fetchone()
+    if row is not None:
+        return int(row[0])
+    run, _ = begin_run(connection, name, "continuous", {})
+    move_run(connection, run, "continuous", among=("running",))
+    return run
+
+
 def end_run(connection: PostgresConnection, run: int, state: str, outcome: str, verdict: Mapping[str, Any]) -> bool:
     """Enter the verdict of a run; False when it is finished already (another worker was first)."""
     done = connection.execute(
@@ -126,7 +138,8 @@ def add_findings(connection: PostgresConnection, name: str, run: int, findings: 
             "INSERT INTO crossfade.verify_finding AS f "
             "(name, plan_id, key_digest, key, kind, columns, note, first_run, last_run, leaf, position) "
             "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (name, plan_id, key_digest) DO UPDATE SET "
-            "kind = excluded.kind, columns = excluded.columns, note = excluded.note, last_run = excluded.last_run, "
+            "kind = excluded.kind, columns = excluded.columns, note = excluded.note, "
+            "last_run = greatest(f.last_run, excluded.last_run), "
             "leaf = excluded.leaf, position = excluded.position, "
             "last_seen = clock_timestamp(), state = CASE WHEN f.state = 'accepted' THEN f.state ELSE 'open' END",
             [
@@ -171,7 +184,9 @@ def run_of(connection: PostgresConnection, name: str, run: int | None = None) ->
 def runs_of(connection: PostgresConnection, name: str, limit: int = 20) -> tuple[StoredRun, ...]:
     """The last runs in any state, the newest first."""
     rows = connection.execute(
-        f"SELECT {_RUN} FROM crossfade.verify_run WHERE name = %s ORDER BY id DESC LIMIT %s".encode(), (name, limit)
+        f"SELECT {_RUN} FROM crossfade.verify_run WHERE name = %s AND mode <> 'continuous' "
+        "ORDER BY id DESC LIMIT %s".encode(),
+        (name, limit),
     ).fetchall()
     return tuple(StoredRun(*row) for row in rows)
 

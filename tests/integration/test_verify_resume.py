@@ -177,3 +177,21 @@ def test_findings_are_accepted_for_a_reason(pair: Loaded, migration: Migration) 
     (kept,) = migration.run("-o", "json", "verify", "findings", "--state", "accepted").document()["findings"]
     assert (kept["id"], kept["reason"]) == (one["id"], "known since 2019")
     assert one["id"] not in {f["id"] for f in migration.run("-o", "json", "verify", "findings").document()["findings"]}
+
+
+def test_repair_by_key_range_and_table(pair: Loaded, migration: Migration) -> None:
+    planned = migration.ok("repair", "-t", "dense", "--key", "id=1777", "--key", "id=2", "--dry-run").out
+    assert "'row 1777'" in planned and "right already" in planned
+    assert pair.store_db.rows("SELECT v FROM dense WHERE id = 1777") == [("other",)]
+    assert migration.run("repair", "-t", "dense", "--key", "nr=1777").code == 2
+    assert migration.run("repair", "--key", "id=1777").code == 2
+    mended = migration.run("-o", "json", "repair", "-t", "dense", "--key", "id=1777").document()
+    assert [(row["action"], row["proven"]) for row in mended["rows"]] == [("update", True)]
+    ranged = migration.run("-o", "json", "repair", "-t", "dense", "--range", "3900:").document()
+    assert {(row["key"]["id"], row["action"]) for row in ranged["rows"]} == {("4000", "update"), ("99999", "delete")}
+    assert migration.run("repair", "-t", "dense", "--range", "a:b").code == 2
+    migration.ok("repair", "-t", "items", "--key", "parent=50,line=3")
+    migration.ok("repair", "-t", "dense", "--whole")
+    logged = pair.store_db.rows("SELECT action, count(*) FROM crossfade.repair_log GROUP BY 1 ORDER BY 1")
+    assert logged == [("delete", 2), ("update", 4)]
+    migration.ok("verify", "-t", "dense", "-t", "items")

@@ -49,8 +49,13 @@ class Shop:
         assert compare(source, target) == []
 
 
-def open_shop(source: SourceDatabase, stores: Mapping[Domain, StoreDatabase], folder: Path, rows: int) -> Shop:
-    """Fill the shop and write its configuration; nothing is migrated yet."""
+def open_shop(
+    source: SourceDatabase, stores: Mapping[Domain, StoreDatabase], folder: Path, rows: int, verify: str = ""
+) -> Shop:
+    """Fill the shop and write its configuration; nothing is migrated yet.
+
+    Without `verify` (YAML of that part) the daemon proves nothing by itself.
+    """
     server = source.server
     address = MysqlAddress(server.host, server.port, server.user, server.password, source.database)
     with closing(MysqlAddress(server.host, server.port, server.user, server.password).connect()) as connection:
@@ -67,5 +72,6 @@ def open_shop(source: SourceDatabase, stores: Mapping[Domain, StoreDatabase], fo
             database=source.database,
             directory=folder,
         )
+        + f"\nverify: {verify or '{period_s: null}'}\n"
     )
     return Shop(address, stores, migration)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +13,7 @@ from cutover import checks
 from cutover.checks import GateResult, checks_for, documents, measure, refuse
 from cutover.phases import Phase
 from model.errors import Busy, ExitCode, Refused
+from stores.control.verify_proof import TableProof
 
 
 @dataclass
@@ -104,3 +105,17 @@ def test_each_phase_has_its_gates() -> None:
     assert checks.verified in checks_for(Phase.FOLLOWING)
     assert checks.marker_round_trip in checks_for(Phase.PREPARED)
     assert checks.verified not in checks_for(Phase.LIVE), "an emergency cannot wait for a verification"
+
+
+def test_a_table_counts_as_proven_only_whole_and_for_the_mapping_in_force() -> None:
+    whole = TableProof("p", 2, 2, 0, 0, 10, 10, 50.0, 1.0, ("t",))
+    assert checks._unproven(whole, "t", None) == ""
+    assert checks._unproven(None, "t", None) == "never proven"
+    assert checks._unproven(replace(whole, chunks_proven=0, why="the store lags"), "t", None) == "the store lags"
+    part = replace(whole, chunks_proven=1, rows_proven=4, why="2 rows differ")
+    assert checks._unproven(part, "t", None) == "40.0 % proven, 2 rows differ"
+    assert "another mapping" in checks._unproven(whole, "other", None)
+    assert "another mapping" in checks._unproven(replace(whole, transforms=("s", "t")), "t", None)
+    # Numbers of rows that differed after the oldest proof was made.
+    assert "numbers of rows" in checks._unproven(whole, "t", 30.0)
+    assert checks._unproven(whole, "t", 60.0) == ""

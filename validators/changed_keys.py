@@ -1,4 +1,4 @@
-"""Keys of a domain's rows that changed between two transactions, from one reading of the relay for all its tables.
+"""Keys of rows that changed between two transactions, from one reading of the relay for all tables of a store.
 
 Canonical keys as the validators have them. For one thread.
 """
@@ -23,7 +23,7 @@ from validators.canonical.record import CanonicalRow, RecordForm
 
 
 class ChangedKeys:
-    """Reads the changes of one store's plans of a domain."""
+    """Reads the changes of some plans of one store."""
 
     def __init__(
         self,
@@ -53,10 +53,16 @@ class ChangedKeys:
         """Close the relay."""
         self._relay.close()
 
-    def between(self, after: int, until: int) -> dict[str, set[CanonicalRow]] | str:
+    @property
+    def first(self) -> int:
+        """The first transaction that the relay still holds."""
+        return self._relay.first_seq
+
+    def between(self, after: int, until: int, most: int | None = None) -> dict[str, set[CanonicalRow]] | str:
         """Plan id → keys changed by transactions `after` + 1 … `until`; or why they are not known.
 
-        Rows that foreign keys changed without the binlog telling are not among them.
+        Rows that foreign keys changed without the binlog telling are not among them. Of a plan with `most` keys or
+        more, those that come after them are left out.
         """
         found: dict[str, set[CanonicalRow]] = {plan.id: set() for plan in self._plans}
         if until <= after:
@@ -73,6 +79,8 @@ class ChangedKeys:
                             continue
                         form, keys = self._forms[plan.id], found[plan.id]
                         for change in batch.changes:
+                            if most is not None and len(keys) >= most:
+                                break
                             target = router.route(change)
                             if target is not None and form.key:
                                 keys.update(
