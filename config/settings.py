@@ -7,6 +7,7 @@ and `${cred:name}`, which the loader has resolved before these models see them.
 from __future__ import annotations
 
 import re
+import zoneinfo
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -261,10 +262,78 @@ class CutoverSettings(Part):
     """Readers that were sent to the stores go back to the source when a store is further behind."""
 
 
+class Webhook(Part):
+    """Where a report's JSON is posted. The address may hold a secret."""
+
+    url: SecretStr
+    token: SecretStr | None = None
+    """Sent as a bearer token."""
+
+    @field_validator("url")
+    @classmethod
+    def _web(cls, url: SecretStr) -> SecretStr:
+        if not url.get_secret_value().startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return url
+
+
+class Mail(Part):
+    """How a report is sent by e-mail."""
+
+    host: str
+    port: int = Field(default=587, ge=1, le=65535)
+    tls: Literal["starttls", "tls", "off"] = "starttls"
+    user: str = ""
+    password: SecretStr = SecretStr("")
+    sender: str
+    to: tuple[str, ...] = Field(min_length=1)
+
+
+class ReportFormat(StrEnum):
+    """A form of a report."""
+
+    HTML = "html"
+    JSON = "json"
+    MD = "md"
+    CSV = "csv"
+    JUNIT = "junit"
+
+
 class ReportSettings(Part):
-    """Where reports of cutovers and rollbacks are written."""
+    """Reports: where they are written, when, in which forms, and where they are delivered."""
 
     directory: Path = Path("crossfade-reports")
+    schedule: str | None = None
+    """Five fields of cron; unset: only on demand."""
+    timezone: str = "UTC"
+    """The schedule's: a name of the IANA database."""
+    formats: tuple[ReportFormat, ...] = Field(default=(ReportFormat.HTML, ReportFormat.JSON), min_length=1)
+    keep_days: float = Field(default=90.0, gt=0)
+    samples_keep_days: float = Field(default=7.0, gt=0)
+    """How long lag and throughput over time are kept."""
+    signing_key: SecretStr | None = None
+    """With it every report carries an HMAC that nobody makes without it."""
+    copy_to: Path | None = None
+    webhook: Webhook | None = None
+    mail: Mail | None = None
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        if name not in zoneinfo.available_timezones():
+            raise ValueError(f"there is no time zone {name!r}; a name such as Europe/Berlin")
+        return name
+
+    @field_validator("schedule")
+    @classmethod
+    def _cron(cls, schedule: str | None) -> str | None:
+        if schedule is None:
+            return None
+        from croniter import croniter  # most commands have no use for it
+
+        if len(schedule.split()) != 5 or not croniter.is_valid(schedule):
+            raise ValueError("not five fields of cron, such as `0 7 * * *`")
+        return schedule
 
 
 class HttpSettings(Part):

@@ -29,6 +29,7 @@ MODULE_OF: Final[Mapping[str, str]] = {
     "finalize": "cutover",
     "rollback": "rollback",
     "route": "route",
+    "report": "report",
 }
 """Command → module of this package, in the order of `crossfade --help`."""
 _ASKS_FOR_ALL: Final = frozenset({"--help", "--show-completion", "--install-completion"})

@@ -24,8 +24,11 @@ from cutover.service import Cutovers
 from daemon.continuous import continuous_verification
 from daemon.lifecycle import Stop
 from daemon.lock import take_daemon_lock
+from daemon.notify import Notifier
 from daemon.orders import Orders
 from daemon.parts import Parts
+from daemon.reporting import Reporting
+from daemon.sampling import Sampling
 from daemon.startup import erase, prepare
 from daemon.until import Until
 from daemon.worker import Worker
@@ -104,6 +107,7 @@ class Supervisor:
         self._confirmation = fresh_confirmation
         self._assess_first = assess_first
         self._observer = observer
+        self._notifier = Notifier()
 
     def run(self) -> Mapping[str, Any]:
         """Run until stopped, until the end that was asked for, or until nothing can go on; gives the last status.
@@ -140,16 +144,21 @@ class Supervisor:
             plans = {name: domain_plan(settings, name, start.plan, start.tables) for name in settings.domains}
             readers = Readers(settings, plans, parts, control.fence)
             orders = Orders(settings, parts, cutovers, readers, self._stop)
+            reporting = Worker("reports", lambda: Reporting(settings, control.fence).run(self._stop))
             if web is not None:
                 web.start()
+            reporting.start()
+            self._notifier.tell(READY="1", STATUS="started")
             try:
                 return self._loop(parts, cutovers, control, orders, readers, board, rolling)
             finally:
+                self._notifier.tell(STOPPING="1", STATUS=self._stop.reason or "ends")
                 # Before the appliers end: what is undone may still have to wait for them.
                 cutovers.close()
                 self._stop.request("the daemon ends")
                 verifying.join(VERIFY_JOIN_S)
                 parts.join(JOIN_S)
+                reporting.join(JOIN_S)
                 self._farewell(parts, control, readers)
 
     def _loop(
@@ -164,6 +173,7 @@ class Supervisor:
     ) -> Mapping[str, Any]:
         document: Mapping[str, Any] = parts.status().document()
         next_beat = 0.0
+        sampling = Sampling(self._settings.name, self._settings.report.samples_keep_days)
         while not self._stop.is_set():
             document = {
                 **parts.status().document(),
@@ -172,9 +182,11 @@ class Supervisor:
                 "verification": rolling.document(),
             }
             board.turned(document)
+            sampling.note(document)
+            self._notifier.tell(WATCHDOG="1", STATUS=f"{document['state']}, {document['health']}")
             now = time.monotonic()
             if now >= next_beat:
-                if self._beat(control, document, readers):
+                if self._beat(control, document, readers, sampling):
                     board.beat()
                 next_beat = now + 1.0
             if self._observer:
@@ -190,10 +202,11 @@ class Supervisor:
             self._stop.wait(TICK_S)
         return parts.status().document()
 
-    def _beat(self, control: _Control, document: Mapping[str, Any], readers: Readers) -> bool:
+    def _beat(self, control: _Control, document: Mapping[str, Any], readers: Readers, sampling: Sampling) -> bool:
         try:
             control.beat(document)
             readers.watch(control.lock)
+            sampling.write(control.lock, document)
             return True
         except Fenced:
             raise

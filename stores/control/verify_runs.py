@@ -203,6 +203,30 @@ def findings_of(
     return tuple(StoredFinding(*row) for row in rows)
 
 
+def latest(connection: PostgresConnection, name: str, limit: int) -> tuple[StoredRun, ...]:
+    """The last runs, newest first."""
+    rows = connection.execute(
+        "SELECT id, mode, outcome, started_at, finished_at, verdict FROM crossfade.verify_run "
+        "WHERE name = %s ORDER BY id DESC LIMIT %s",
+        (name, limit),
+    ).fetchall()
+    return tuple(StoredRun(*row) for row in rows)
+
+
+def finding_states(connection: PostgresConnection, name: str) -> dict[str, int]:
+    """State → findings that are in it."""
+    rows = connection.execute(
+        "SELECT state, count(*) FROM crossfade.verify_finding WHERE name = %s GROUP BY 1 ORDER BY 1", (name,)
+    ).fetchall()
+    return dict(rows)
+
+
+def repairs(connection: PostgresConnection, name: str) -> int:
+    """Rows that were ever repaired."""
+    row = connection.execute("SELECT count(*) FROM crossfade.repair_log WHERE name = %s", (name,)).fetchone()
+    return int(row[0]) if row else 0
+
+
 def counts(connection: PostgresConnection, name: str) -> dict[tuple[str, str], int]:
     """(mode, outcome) → number of finished runs."""
     rows = connection.execute(

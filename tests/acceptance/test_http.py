@@ -127,6 +127,8 @@ def test_a_gateway_follows_a_domain_there_and_back(shop: Shop) -> None:
         refused = migration.run("route", "set", "orders", "--reads", "source")
         assert refused.code == 3, refused
         migration.ok("rollback", "run", "orders", "--confirm", "orders", timeout_s=300)
+        (proof,) = (migration.folder / "crossfade-reports").glob("cutover-orders-*.json")
+        migration.ok("report", "verify", "--offline", str(proof))
         back = client.get("/v1/routes/orders").json()
         assert (back["side"], back["reads"]) == ("source", "source")
         (domain,) = [one for one in client.get("/api/v1/cutover").json()["domains"] if one["domain"] == "orders"]
@@ -181,6 +183,7 @@ def test_the_daemon_tells_and_takes_orders(migration: Migration) -> None:
         assert TOKEN not in shown and '"listen": "127.0.0.1:0"' in shown
         check_metrics(client.get("/metrics").text)
         check_refusals(client)
+        check_reports(migration)
         headers = {"Authorization": f"Bearer {TOKEN}"}
         route = client.post("/api/v1/route", json={"domain": "all", "reads": "stores"}, headers=headers)
         assert route.json()["result"]["canary_percent"] == 100
@@ -210,6 +213,30 @@ def test_an_address_that_is_taken_is_refused_before_anything_begins(configured: 
         configured.config.write_text(text.replace("127.0.0.1:0", f"127.0.0.1:{taken.getsockname()[1]}"))
         done = configured.run("start")
     assert done.code == 3 and "http.listen" in done.err and "Address already in use" in done.err, done
+
+
+def check_reports(migration: Migration) -> None:
+    """Made in every form; each file is what was made until somebody edits it."""
+    made = migration.ok("-o", "json", "report", "make", "--format", "html,json,md,csv,junit").document()
+    assert made["outcome"] == "pass" and set(made["files"]) == {"html", "json", "md", "csv", "junit"}
+    for form, path in made["files"].items():
+        file = Path(path)
+        checked = migration.ok("-o", "json", "report", "verify", path).document()
+        assert {one["what"]: one["holds"] for one in checked["checks"]} == {
+            "content": True, "seal": True, "signature": None, "register": True, "chain": True,
+        }, form  # fmt: skip
+        file.write_bytes(file.read_bytes().replace(b"pass", b"Pass", 1))
+        if form in ("html", "json"):
+            done = migration.run("report", "verify", "--offline", path)
+            assert done.code == 3 and "it was edited" in done.err, done
+    again = migration.run("report", "make", "--format", "json", "--fail-on", "findings,coverage<50,age>0s")
+    assert again.code == 7 and "limit: the oldest proof" in again.out, again
+    listed = migration.ok("-o", "json", "report", "list").document()["reports"]
+    assert [one["number"] for one in listed] == [1, 2]
+    shown = migration.ok("-o", "json", "report", "show", "1").document()
+    assert (shown["schema"], shown["number"]) == ("crossfade.report/1", 1)
+    assert "| t | main | streaming | pass |" in migration.ok("report", "show").out
+    assert migration.run("report", "make", "--format", "pdf").code == 2
 
 
 def check_metrics(text: str) -> None:
