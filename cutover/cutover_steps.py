@@ -57,7 +57,8 @@ class CloseSource(Step):
         raise TimedOut("the source's gate could not be closed", domain=site.domain.name)
 
     def undo(self, site: Site, run: Run) -> None:
-        if not site.gate().abandon(run.epoch, run.epoch + 1):
+        gate = site.gate()
+        if gate.must_read().refuses and not gate.abandon(run.epoch, run.epoch + 1):
             raise PastNoReturn("the point of no return was passed", domain=site.domain.name, epoch=run.epoch)
         run.opened_at = time.monotonic()
 

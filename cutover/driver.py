@@ -22,7 +22,7 @@ from cutover.phases import STABLE, Phase, Side
 from cutover.runner import advance, insist, until_done
 from cutover.site import Site
 from cutover.step import Run
-from model.errors import CrossfadeError, Fenced, Refused
+from model.errors import Busy, CrossfadeError, Fenced, Refused
 from model.tables import TableDef, TableId
 from stores.control.domains import DomainState
 from stores.control.journal import Kind
@@ -94,7 +94,7 @@ class Driver:
 
     def _recovered(self, state: DomainState) -> Run:
         """The run that another daemon began, as the journal has it."""
-        run = Run(state.epoch, state.epoch - 1, threading.Event())
+        run = Run(state.epoch, state.epoch - 1, threading.Event(), in_doubt=True)
         run.boundary = {store: int(lsn) for store, lsn in state.boundary.items()}
         for entry in self.logbook.entries(state.epoch):
             if entry.step == "boundary" and entry.kind is Kind.OBSERVED:
@@ -298,7 +298,12 @@ class Driver:
             reopened = row.epoch == state.epoch and not row.closed
             if not reopened and row.epoch <= state.epoch:
                 # Only now can an older daemon's compare-and-set not open the source behind our back.
-                gate.renumber(row.epoch, state.epoch + 1)
+                try:
+                    gate.renumber(row.epoch, state.epoch + 1)
+                except Busy:
+                    if chosen.in_doubt:
+                        raise
+                    # It was our own, and has ended: an application that holds the row must not keep the stores closed.
                 row = gate.must_read()
                 reopened = row.epoch == state.epoch and not row.closed
             passed[:] = [reopened]

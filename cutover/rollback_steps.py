@@ -12,6 +12,7 @@ from cutover.hooks import HookEvent, HookFailed
 from cutover.phases import Side
 from cutover.site import Site
 from cutover.step import Run, Step
+from model.errors import Busy
 from sync.mysql.source_ids import burn_ids
 from sync.postgres import slots
 from sync.postgres.sequences import next_id
@@ -105,7 +106,14 @@ class ReopenSource(Step):
     name, title = "no_return", "the point of no return: the source takes writes again"
 
     def do(self, site: Site, run: Run) -> Mapping[str, Any]:
-        if not site.gate().reopen(run.was, run.epoch):
+        run.in_doubt = True
+        try:
+            reopened = site.gate().reopen(run.was, run.epoch)
+        except Busy:
+            run.in_doubt = False  # the server has answered: nothing was changed
+            raise
+        run.in_doubt = False
+        if not reopened:
             raise GateSlipped("the source's gate belongs to another epoch", domain=site.domain.name)
         run.opened_at = time.monotonic()
         return {"write_stop_s": round(run.write_stop_s or 0.0, 4)}

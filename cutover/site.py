@@ -79,7 +79,8 @@ class Site:
         )
 
     def warm(self) -> None:
-        """Open every connection now, before time counts."""
+        """Open every connection anew, before time counts: one that was idle may have died with its server."""
+        self.drop()
         self.source()
         self.passing()
         for name in self.domain.stores:

@@ -33,6 +33,8 @@ class Run:
     closed_at: float | None = None
     """time.monotonic() when writers began to be refused."""
     opened_at: float | None = None
+    in_doubt: bool = False
+    """Whether a compare-and-set that opens the source may still wait in the server, with nobody to hear the answer."""
 
     @property
     def write_stop_s(self) -> float | None:

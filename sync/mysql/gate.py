@@ -44,6 +44,7 @@ from sync.mysql.literals import quoted_name
 LOCK_WAIT_S: Final = 3
 """How long closing waits for writers in flight before the attempt counts as failed."""
 _SIGNAL: Final = 1644
+_LOCK_WAIT: Final = 1205
 _NO_ANSWER: Final = frozenset({0, 1053, 1142, 1205, 1213, 1927, 2006, 2013, 2014, 2055, 4031})
 """Errors of a canary write that say nothing about the gate: lost, denied, deadlocked."""
 _MANY_TRIGGERS_MYSQL: Final = (5, 7, 2)
@@ -235,11 +236,21 @@ class SourceGate:
     def abandon(self, epoch: int, next_epoch: int) -> bool:
         """Undo a closing that has not passed the point of no return: open again, under a later epoch, so that a
         frozen daemon's compare-and-set finds nothing. False: it had been passed.
+
+        A gate that refuses nobody, because it was never closed or its time is over, is left alone while a writer holds
+        its row: there is nothing to undo, and to wait for the row would keep other writers waiting. Raises Busy when it
+        is closed and cannot be opened now.
         """
-        row = self._try(
-            f"closed = 0, expires_s = NULL, epoch = {next_epoch:d}",
-            f"epoch <= {epoch:d} AND NOT (epoch = {epoch:d} AND closed = 1 AND expires_s IS NULL)",
-        )
+        try:
+            row = self._try(
+                f"closed = 0, expires_s = NULL, epoch = {next_epoch:d}",
+                f"epoch <= {epoch:d} AND NOT (epoch = {epoch:d} AND closed = 1 AND expires_s IS NULL)",
+            )
+        except Busy:
+            row = self.must_read()
+            if row.refuses or row.epoch > next_epoch:
+                raise
+            return True
         return row.epoch == next_epoch and not row.closed
 
     def reopen(self, was: int, epoch: int) -> bool:
@@ -278,6 +289,14 @@ class SourceGate:
             cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {LOCK_WAIT_S}")
             try:
                 cursor.execute(f"UPDATE {self._gate} SET {changes} WHERE domain = %s AND {condition}", (self._domain,))
+            except pymysql.err.MySQLError as error:
+                if error.args[0] != _LOCK_WAIT:
+                    raise
+                raise Busy(
+                    "a transaction on the source holds the gate's row and does not end",
+                    hint="The oldest is likely it: SELECT * FROM information_schema.INNODB_TRX ORDER BY trx_started",
+                    domain=self._domain,
+                ) from error
             finally:
                 cursor.execute("SET SESSION innodb_lock_wait_timeout = DEFAULT")
         return self.must_read()

@@ -82,16 +82,21 @@ def trigger_body(domain: str, database: str) -> str:
 
     A gate has expired only when both clocks say so: UNIX_TIMESTAMP() can be set by the session (SET timestamp),
     SYSDATE() is ambiguous in the hour when the session's time zone is set back; together they err to closed.
+
+    The first look locks nothing. A refused statement's locks last until its transaction ends, and an application that
+    stays idle after the refusal would keep the point of no return waiting. Only who sees an open gate locks its row.
     """
     own = checked_domain(domain)
+    look = f"SELECT closed, expires_s INTO shut, until_s FROM {quoted_name(database, GATE)} WHERE domain = '{own}'"
+    in_force = "shut = 1 AND (until_s IS NULL OR until_s > LEAST(UNIX_TIMESTAMP(), UNIX_TIMESTAMP(SYSDATE(6))))"
     return (
-        "BEGIN DECLARE shut TINYINT DEFAULT 1; DECLARE until_s DECIMAL(20,6) DEFAULT NULL; "
+        "BEGIN DECLARE shut TINYINT DEFAULT 0; DECLARE until_s DECIMAL(20,6) DEFAULT NULL; "
         "DECLARE pass BINARY(32) DEFAULT NULL; "
-        f"SELECT closed, expires_s INTO shut, until_s FROM {quoted_name(database, GATE)} "
-        f"WHERE domain = '{own}' LOCK IN SHARE MODE; "
-        "IF shut = 1 AND (until_s IS NULL OR until_s > LEAST(UNIX_TIMESTAMP(), UNIX_TIMESTAMP(SYSDATE(6)))) THEN "
+        f"IF {PASS_VARIABLE} IS NULL THEN {look}; END IF; "
+        f"IF NOT ({in_force}) THEN SET shut = 1, until_s = NULL; {look} LOCK IN SHARE MODE; END IF; "
+        f"IF {in_force} THEN IF {PASS_VARIABLE} IS NOT NULL THEN "
         f"SELECT pass_hash INTO pass FROM {quoted_name(database, PASS)} WHERE domain = '{own}' LOCK IN SHARE MODE; "
-        f"IF pass IS NULL OR COALESCE(UNHEX(SHA2({PASS_VARIABLE}, 256)), '') <> pass "
+        f"END IF; IF pass IS NULL OR COALESCE(UNHEX(SHA2({PASS_VARIABLE}, 256)), '') <> pass "
         f"THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '{MESSAGE}'; END IF; END IF; END"
     )
 

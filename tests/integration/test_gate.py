@@ -139,6 +139,7 @@ def test_a_writer_that_does_not_end_leaves_the_gate_open(gated: Gated) -> None:
             cursor.execute("UPDATE t SET v = v + 1 WHERE id = 1")
         with pytest.raises(Busy):
             gated.gate.close(0, 1, 30)
+        assert gated.gate.abandon(1, 2), "there is nothing to undo, and nothing to wait for"
         writer.commit()
     row = gated.gate.must_read()
     assert (row.epoch, row.closed) == (0, False)
@@ -242,3 +243,26 @@ def test_a_changed_trigger_is_seen_and_mended(gated: Gated) -> None:
     assert len(gated.gate.missing(tables)) == 1
     gated.gate.prepare(probe(gated.connection), tables)
     assert gated.gate.missing(tables) == []
+
+
+def test_a_refused_writer_that_stays_idle_is_in_nobodys_way(gated: Gated) -> None:
+    gated.gate.close(0, 1, 30)
+    with closing(gated.db.connect(autocommit=False)) as idle:
+        with idle.cursor() as cursor, pytest.raises(pymysql.err.MySQLError) as caught:
+            cursor.execute("INSERT INTO t (v) VALUES (1)")
+        assert caught.value.args[0] == 1644
+        gated.gate.set_pass("the next daemon's")
+        assert gated.gate.extend_for_good(1)
+        assert gated.gate.reopen(1, 2)
+        idle.rollback()
+    assert gated.write() == 0
+
+
+def test_a_snapshot_from_before_the_gate_is_not_refused_by_it(gated: Gated) -> None:
+    with closing(gated.db.connect(autocommit=False)) as old:
+        with old.cursor() as cursor:
+            gated.db.execute(f"DELETE FROM {gated.db.database}_cf.gate")
+            cursor.execute("SELECT count(*) FROM t")
+            gated.db.execute(f"INSERT INTO {gated.db.database}_cf.gate (domain) VALUES ('shop')")
+            cursor.execute("INSERT INTO t (v) VALUES (1)")
+        old.commit()

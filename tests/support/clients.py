@@ -70,6 +70,8 @@ class Clients:
     def __init__(self, ledger: Ledger, *, rate: float, threads: int = 6, seed: int = 1) -> None:
         self.timeline = Timeline()
         self.side = "source"
+        self.others: Rows = {}
+        """Rows that the test itself has written."""
         self._ledger = ledger
         self._stop = threading.Event()
         self._going = threading.Event()
@@ -81,7 +83,7 @@ class Clients:
     @property
     def rows(self) -> Rows:
         """Everything that has been acknowledged; exact while paused."""
-        return {place: row for client in self._clients for place, row in client.rows.items()}
+        return self.others | {place: row for client in self._clients for place, row in client.rows.items()}
 
     @contextmanager
     def writing(self) -> Iterator[Clients]:
