@@ -17,7 +17,16 @@ from typing import Any, Final
 import structlog
 
 from config.settings import Settings, SourceSettings
-from model.errors import ApplyError, CrossfadeError, ReverseConflict, RogueWrite, SchemaDrift, TimedOut, ValueRefused
+from model.errors import (
+    ApplyError,
+    ConnectionLost,
+    CrossfadeError,
+    ReverseConflict,
+    RogueWrite,
+    SchemaDrift,
+    TimedOut,
+    ValueRefused,
+)
 from model.rows import Op
 from stores.control.names import SCHEMA
 from stores.mysql import MysqlConnection, connect_source
@@ -222,6 +231,11 @@ class _Session:
             self._writer = ReverseWriter(connection, info, progress, database=stream._database, singly=stream._singly)
             start = max(progress.lsn, stream._start)
             self._reader = SlotReader(stream._dsn, stream.name, stream.name, start)
+            try:
+                self._still_there(connection, progress)
+            except BaseException:
+                self._reader.close()
+                raise
         except BaseException:
             connection.close()
             raise
@@ -244,6 +258,16 @@ class _Session:
         """The open transaction of the store is being sent while it is read."""
         self._after_lsn = start
         self._show()
+
+    def _still_there(self, connection: MysqlConnection[Any], progress: reverse_tables.Progress) -> None:
+        """Whoever had the slot before us may have gone on until we got it. Raises ConnectionLost: begin anew."""
+        stream = self._stream
+        found = reverse_tables.read(connection, stream._domain, stream._store, stream._database)
+        if found is None or (found.lsn, found.epoch) != (progress.lsn, progress.epoch):
+            raise ConnectionLost(
+                "another stream moved the progress before it left its slot to us", domain=stream._domain,
+                store=stream._store,
+            )  # fmt: skip
 
     def close(self) -> None:
         """Drop both connections."""
