@@ -17,8 +17,9 @@ STRIP: Final = 96
 
 def tables_of(control: PostgresConnection, name: str, stores: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One entry per table plan: phase, last verdict with its numbers of rows and window, proof, quarantine."""
-    verdicts = _last_verdicts(control, name)
+    verdicts = last_verdicts(control, name)
     proofs = verify_proof.coverage(control, name)
+    differing = verify_runs.open_counts(control, name)
     chunks: dict[str, list[verify_proof.ChunkProof]] = {}
     for chunk in verify_proof.chunks_of(control, name):
         chunks.setdefault(chunk.plan_id, []).append(chunk)
@@ -47,14 +48,28 @@ def tables_of(control: PostgresConnection, name: str, stores: Sequence[Mapping[s
                     "control": verdict.get("control"),
                     "excluded": verdict.get("excluded", []),
                     "transform": verdict.get("transform_hash", ""),
-                    "proof": proof.document() if proof else None,
+                    "proof": proof_document(proof, differing.get(plan, 0)) if proof else None,
                     "strip": strip(chunks.get(plan, ())),
                 }
             )
     return found
 
 
-def _last_verdicts(control: PostgresConnection, name: str) -> dict[str, tuple[Mapping[str, Any], datetime, int]]:
+def proof_document(proof: verify_proof.TableProof, open_findings: int) -> dict[str, Any]:
+    """JSON form. Rows that are known to differ are not proven, even where no chunk has been compared since."""
+    document = proof.document()
+    if open_findings and proof.complete:
+        rows_proven = max(0, proof.rows - open_findings)
+        document |= {
+            "rows_proven": rows_proven,
+            "percent": percent_proven(rows_proven, proof.rows, complete=False) or 0.0,
+            "complete": False,
+            "why": f"{open_findings} open findings",
+        }
+    return document
+
+
+def last_verdicts(control: PostgresConnection, name: str) -> dict[str, tuple[Mapping[str, Any], datetime, int]]:
     """Plan → the last verdict that counted its rows (or the last of all), when, and in which run."""
     found: dict[str, tuple[Mapping[str, Any], datetime, int]] = {}
     for run in verify_runs.latest(control, name, 50):
@@ -98,7 +113,8 @@ def coverage(control: PostgresConnection, name: str, since_s: float) -> dict[str
     proven = [chunk for chunk in chunks if chunk.proven]
     recent = [chunk for chunk in proven if (chunk.proven_age_s or 0.0) <= DAY_S]
     ages = [chunk.proven_age_s for chunk in proven if chunk.proven_age_s is not None]
-    whole, lately = (0 < len(chunks) == len(part) for part in (proven, recent))
+    differ = sum(verify_runs.open_counts(control, name).values())
+    whole, lately = (0 < len(chunks) == len(part) and not differ for part in (proven, recent))
     moments = verify_proof.history(control, name, since_s)
     every = max(1, len(moments) // 400)
     return {

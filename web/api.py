@@ -44,18 +44,19 @@ class ApiPages:
         return Document("crossfade.tables/1", {"tables": found})
 
     def _tables(self) -> list[dict[str, Any]]:
-        run = self._records.verify_run(None)
-        verdicts = {one["plan_id"]: one for one in (run or {}).get("verdict", {}).get("tables", ()) if "plan_id" in one}
+        verdicts = self._records.last_verdicts()
         findings = self._records.open_findings()
+        proofs = self._records.proofs()
         found = []
         for one in self._board.status.get("tables", ()):
-            verdict = verdicts.get(one["plan"])
+            outcome, at = verdicts.get(one["plan"], (None, None))
             found.append(
                 {
                     **one,
+                    **proofs.get(one["plan"], {"proof": None, "strip": []}),
                     "open_findings": findings.get(one["plan"], 0),
-                    "verified": verdict["outcome"] if verdict else None,
-                    "verified_at": run["finished_at"] if run and verdict else None,
+                    "verified": outcome,
+                    "verified_at": at,
                 }
             )
         return found
@@ -79,6 +80,32 @@ class ApiPages:
             state = known.get(name, {"phase": "following", "epoch": 0, "side": "source", "problem": "", "steps": []})
             found.append({"domain": name, **state, "reverse": mine})
         return Document("crossfade.domains/1", {"domains": found})
+
+    async def series(self, request: Request) -> Response:
+        """Lag and changes per second of each store over the last `minutes` (60), at most 400 points each."""
+        minutes = whole(request, "minutes", 60, most=60 * 24 * 31)
+        found = await run_in_threadpool(self._records.series, 60.0 * (minutes or 60))
+        columns = ["at_s", "lag_s", "lag_max_s", "rows_per_s"]
+        order = [store["name"] for store in self._board.status.get("stores", ())]
+        return Document("crossfade.series/1", {"columns": columns, "order": order, "stores": found})
+
+    async def errors(self, request: Request) -> Response:
+        """Changes in quarantine, oldest first."""
+        found, count = await run_in_threadpool(self._records.parked)
+        return Document("crossfade.errors/1", {"count": count, "errors": found})
+
+    async def reports(self, request: Request) -> Response:
+        """The register of reports, newest first."""
+        return Document("crossfade.reports/1", {"reports": await run_in_threadpool(self._records.reports)})
+
+    async def report(self, request: Request) -> Response:
+        """The content of one report."""
+        number = request.path_params["number"]
+        found = await run_in_threadpool(self._records.report, number)
+        if found is None:
+            return failure(UsageError(f"there is no report {number}", hint="See: /api/v1/reports"), 404)
+        document = dict(found)
+        return Document(str(document.pop("schema")), document)
 
     async def history(self, request: Request) -> Response:
         """What happened, oldest first; `after` is the number of the last event that is known."""

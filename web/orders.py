@@ -24,6 +24,7 @@ LONGEST_BODY: Final = 1 << 16
 FIELDS: Final[Mapping[str, Mapping[str, type]]] = {
     "pause": {"stores": list, "reason": str},
     "resume": {"stores": list},
+    "tune": {"change": dict, "read": list},
     "route": {"domain": str, "reads": str, "canary_percent": int},
 }
 """Verb → what its body may hold."""
@@ -78,4 +79,4 @@ def _arguments(verb: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
     return body
 
 
-_NAMES: Final = {list: "list", str: "text", int: "whole number"}
+_NAMES: Final = {list: "list", dict: "object", str: "text", int: "whole number"}

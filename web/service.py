@@ -20,6 +20,7 @@ from web.board import Board
 from web.health import HealthPages
 from web.metrics import MetricPages
 from web.orders import OrderPages
+from web.page import Pages
 from web.records import Records
 from web.route_pages import RoutePages
 from web.route_table import RouteTable
@@ -50,13 +51,18 @@ class WebService:
 def application(settings: Settings, http: HttpSettings, board: Board, table: RouteTable) -> Any:
     """Every endpoint, as an ASGI application."""
     domains = tuple(settings.domains)
-    records = Records(settings.control_dsn, settings.name)
+    stores = {name: store.dsn for name, store in settings.stores.items()}
+    records = Records(settings.control_dsn, settings.name, stores)
+    pages = Pages()
     access = Access(http.token, loopback=http.loopback)
     health = HealthPages(board)
     routes = RoutePages(table, domains, settings.cutover.max_read_lag_s)
     api = ApiPages(board, records, redacted(settings), domains)
     read = access.to_read
     paths = [
+        Route("/", pages.page),
+        Route("/page.css", pages.style),
+        Route("/page.js", pages.script),
         Route("/livez", health.live),
         Route("/readyz", health.ready),
         Route("/healthz", health.healthy),
@@ -70,6 +76,10 @@ def application(settings: Settings, http: HttpSettings, board: Board, table: Rou
         Route("/api/v1/verify", read(api.verify)),
         Route("/api/v1/verify/{run:int}", read(api.verify)),
         Route("/api/v1/cutover", read(api.cutover)),
+        Route("/api/v1/series", read(api.series)),
+        Route("/api/v1/errors", read(api.errors)),
+        Route("/api/v1/reports", read(api.reports)),
+        Route("/api/v1/reports/{number:int}", read(api.report)),
         Route("/api/v1/history", read(api.history)),
         Route("/api/v1/config", read(api.config)),
         Route(

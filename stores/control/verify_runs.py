@@ -204,13 +204,21 @@ def findings_of(
 
 
 def latest(connection: PostgresConnection, name: str, limit: int) -> tuple[StoredRun, ...]:
-    """The last runs, newest first."""
+    """The last runs that finished, newest first."""
     rows = connection.execute(
-        "SELECT id, mode, outcome, started_at, finished_at, verdict FROM crossfade.verify_run "
-        "WHERE name = %s ORDER BY id DESC LIMIT %s",
+        f"SELECT {_RUN} FROM crossfade.verify_run WHERE name = %s AND state = 'finished' "
+        "ORDER BY id DESC LIMIT %s".encode(),
         (name, limit),
     ).fetchall()
     return tuple(StoredRun(*row) for row in rows)
+
+
+def open_counts(connection: PostgresConnection, name: str) -> dict[str, int]:
+    """Plan id → findings that are open."""
+    rows = connection.execute(
+        "SELECT plan_id, count(*) FROM crossfade.verify_finding WHERE name = %s AND state = 'open' GROUP BY 1", (name,)
+    ).fetchall()
+    return dict(rows)
 
 
 def finding_states(connection: PostgresConnection, name: str) -> dict[str, int]:

@@ -192,6 +192,12 @@ def test_the_daemon_tells_and_takes_orders(migration: Migration) -> None:
         document = migration.wait(lambda found: any(reason["code"] == "PAUSED" for reason in found["reasons"]))
         assert [reason["message"] for reason in document["reasons"]] == ["paused: lunch"]
         assert client.post("/api/v1/resume", json={}, headers=headers).status_code == 200
+        tuned = client.post("/api/v1/tune", json={"change": {"apply.max_rows": 5000}}, headers=headers).json()
+        assert [(one["key"], one["value"]) for one in tuned["result"]["settings"]] == [("apply.max_rows", "5000")]
+        (report, _) = client.get("/api/v1/reports").json()["reports"]
+        assert client.get(f"/api/v1/reports/{report['number']}").json()["verdict"]["outcome"] == "pass"
+        assert client.get("/api/v1/errors").json()["count"] == 0
+        assert client.get("/api/v1/series").json()["order"] == ["main"]
         # An open long poll does not hold up the end; it hears of it, and that readers are brought back.
         answers: list[dict[str, Any]] = []
         query = {"after_revision": client.get("/v1/routes/all").json()["revision"], "wait": "300s"}
