@@ -9,6 +9,7 @@ import signal
 import threading
 from contextlib import closing
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 import pytest
 
@@ -121,3 +122,27 @@ def _epoch(bed: Reversing) -> int:
         return bed.progress().epoch
     except AssertionError:
         return 0
+
+
+def test_a_stream_that_gets_the_slot_late_begins_where_the_other_left(
+    source_db: SourceDatabase, store_db: StoreDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with reversing(source_db, store_db, *ITEMS) as shop:
+        first = shop.start()
+        shop.drain(first)
+
+        def late(*arguments: Any) -> SlotReader:
+            monkeypatch.setattr("sync.reverse.SlotReader", SlotReader)
+            with shop.store() as connection:
+                connection.execute("INSERT INTO items (id, sku, price) VALUES (11, 'meanwhile', 1)")
+            shop.drain(first)
+            shop.stop(first)
+            return SlotReader(*arguments)
+
+        monkeypatch.setattr("sync.reverse.SlotReader", late)
+        second = shop.start()
+        wait_until(lambda: second.state.retries > 0)
+        with shop.store() as connection:
+            connection.execute("INSERT INTO items (id, sku, price) VALUES (12, 'afterwards', 2)")
+        shop.drain(second)
+        shop.assert_equal()
