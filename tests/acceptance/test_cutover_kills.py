@@ -23,10 +23,8 @@ VICTIMS = ("daemon", "source", "store", "control")
 """The second store, and the first, which is the control store too."""
 POINTS = (*dying_steps.points("cutover"), *dying_steps.points("rollback"))
 SOME = (
-    ("cutover.drain.before", "store"),
     ("cutover.no_return.before", "source"),
     ("cutover.no_return.after", "source"),
-    ("cutover.no_return.after", "control"),
     ("rollback.close_stores.after", "store"),
     ("rollback.no_return.after", "control"),
 )

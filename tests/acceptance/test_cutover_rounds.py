@@ -13,7 +13,7 @@ import pytest
 from stores.control import journal
 from stores.control.journal import Kind
 from tests.support.clients import Clients
-from tests.support.ledger import ACTS, DOMAIN, Ledger, migrated_ledger
+from tests.support.ledger import ACTS, DOMAIN, PATIENCE, Ledger, migrated_ledger
 from tests.support.servers import SourceDatabase, StoreDatabase
 
 SMALL = 3
@@ -41,7 +41,8 @@ def test_rounds_under_writes(
     new_store_db: Callable[[], StoreDatabase],
     tmp_path: Path,
 ) -> None:
-    with migrated_ledger(source_db, [new_store_db()], tmp_path) as ledger:
+    extra = "" if rounds == FULL else PATIENCE
+    with migrated_ledger(source_db, [new_store_db()], tmp_path, extra=extra) as ledger:
         migration = ledger.migration
         clients = Clients(ledger, rate=rate)
         stops: dict[str, list[float]] = {"cutover": [], "rollback": []}
@@ -50,6 +51,7 @@ def test_rounds_under_writes(
             migration.ok("verify")
             for _ in range(rounds):
                 for what, side in (("cutover", "stores"), ("rollback", "source")):
+                    ledger.wait_ready()  # a domain that lags is refused, and an operator waits
                     began = time.monotonic()
                     result = ledger.order(ACTS[what])
                     assert result["outcome"] == "done", result
