@@ -65,6 +65,8 @@ class ColumnPlan:
     strict: bool = True
     constant: Field = None
     expression: CompiledExpression | None = None
+    masked: bool = False
+    """Its values are nobody's business: findings, logs and reports say that they differ, not what they are."""
     reverse: str | None = None
     """EXPRESSION: `source_column = expression over target columns`, how the store's value goes back."""
 

@@ -29,7 +29,7 @@ from transforms.plan import MigrationPlan, TablePlan
 from validators.canonical.record import CanonicalRow, RecordForm
 from validators.findings import Mode, TableVerdict
 from validators.invariant_check import PREFIX
-from validators.row_check import RowCheck, shown
+from validators.row_check import RowCheck, disclosed
 from validators.spans import Span
 from validators.table_access import TableAccess
 from validators.table_check import TableCheck
@@ -270,4 +270,4 @@ def _given(plan: TablePlan, position: int, value: bytes | None) -> str | None:
 
 
 def _values(form: RecordForm, row: CanonicalRow) -> Values:
-    return {name: shown(value) for name, value in zip(form.names, row, strict=True)}
+    return {name: disclosed(form, index, row) for index, name in enumerate(form.names)}

@@ -29,6 +29,8 @@ REPEATS: Final = 3
 """How often a row must show the same at advancing positions where one comparison does not decide."""
 PAUSE_S: Final = 0.1
 
+MASKED: Final = "‹masked›"
+
 Rows = list[CanonicalRow]
 
 
@@ -176,9 +178,10 @@ class RowCheck:
 
 def finding(form: RecordForm, key: CanonicalRow, expected: Rows, found: Rows, note: str = "") -> Finding:
     """The difference between the source's and the store's rows of one key."""
-    named = tuple(
-        (form.names[index], shown(value)) for index, value in zip(form.key or range(len(key)), key, strict=False)
-    )
+    if form.key:
+        named = tuple((form.names[index], shown(value)) for index, value in zip(form.key, key, strict=True))
+    else:
+        named = tuple((form.names[index], disclosed(form, index, key)) for index in range(len(key)))
     if not found:
         return Finding(FindingKind.MISSING, named, (), note or _refusal(expected))
     if not expected:
@@ -186,7 +189,7 @@ def finding(form: RecordForm, key: CanonicalRow, expected: Rows, found: Rows, no
     if len(found) > len(expected):
         return Finding(FindingKind.EXTRA, named, (), note or f"{len(found)} times instead of {len(expected)}")
     columns = tuple(
-        ColumnDifference(form.names[index], shown(expected[0][index]), shown(found[0][index]))
+        ColumnDifference(form.names[index], disclosed(form, index, expected[0]), disclosed(form, index, found[0]))
         for index in form.different(expected[0], found[0])
     )
     return Finding(FindingKind.DIFFERS, named, columns, note)
@@ -198,6 +201,12 @@ def _refusal(expected: Rows) -> str:
             if value is not None and value.startswith(b"\x01refused: "):
                 return shown(value[1:]) or ""
     return ""
+
+
+def disclosed(form: RecordForm, index: int, row: CanonicalRow) -> str | None:
+    """A column of a row for people: of a masked one only whether it is NULL. (Keys are needed to mend rows.)"""
+    value = row[index]
+    return MASKED if index in form.masked and value is not None else shown(value)
 
 
 def shown(value: bytes | None) -> str | None:

@@ -165,6 +165,7 @@ def test_a_run_is_not_resumed_under_another_mapping(pair: Loaded, migration: Mig
     assert "verify list" in migration.run("verify", "resume", "x").err
 
 
+@pytest.mark.slow
 def test_findings_are_accepted_for_a_reason(pair: Loaded, migration: Migration) -> None:
     assert migration.run("verify").code == 5
     found = migration.run("-o", "json", "verify", "findings").document()["findings"]
@@ -179,6 +180,7 @@ def test_findings_are_accepted_for_a_reason(pair: Loaded, migration: Migration) 
     assert one["id"] not in {f["id"] for f in migration.run("-o", "json", "verify", "findings").document()["findings"]}
 
 
+@pytest.mark.slow
 def test_repair_by_key_range_and_table(pair: Loaded, migration: Migration) -> None:
     planned = migration.ok("repair", "-t", "dense", "--key", "id=1777", "--key", "id=2", "--dry-run").out
     assert "'row 1777'" in planned and "right already" in planned

@@ -37,6 +37,8 @@ class RecordForm:
     reasons: tuple[tuple[str, str], ...]
     """(column, why it cannot be pushed down)."""
     key: tuple[int, ...]
+    masked: frozenset[int] = frozenset()
+    """Columns whose values are not shown."""
 
     @staticmethod
     def of(plan: TablePlan) -> RecordForm:
@@ -55,6 +57,7 @@ class RecordForm:
             tuple(sources),
             tuple(reasons),
             plan.key,
+            frozenset(index for index, column in enumerate(plan.columns) if column.masked),
         )
 
     @property

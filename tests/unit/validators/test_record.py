@@ -161,3 +161,14 @@ def test_an_unknown_cast_is_not_pushed_down_and_the_transform_hash_sees_it() -> 
     assert RecordForm.of(changed).reasons == (("c0", "the cast shuffle has no form in the source's SQL"),)
     assert not RecordForm.of(changed).pushable
     assert transform_hash(changed) != transform_hash(plan)
+
+
+def test_masked_values_are_not_shown() -> None:
+    plan = plan_of("integer", "text", "text")
+    columns = (plan.columns[0], dataclasses.replace(plan.columns[1], masked=True), plan.columns[2])
+    form = RecordForm.of(dataclasses.replace(plan, columns=columns))
+    one, other = (b"1", b"ada@example.org", b"x"), (b"1", None, b"y")
+    shown = finding(form, (b"1",), [one], [other])
+    assert [(c.column, c.source, c.target) for c in shown.columns] == [("c1", "‹masked›", None), ("c2", "x", "y")]
+    keyless = dataclasses.replace(form, key=())
+    assert finding(keyless, one, [one], []).key == (("c0", "1"), ("c1", "‹masked›"), ("c2", "x"))
