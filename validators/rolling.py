@@ -104,17 +104,17 @@ class Rolling:
         try:
             while not stop.is_set():
                 try:
-                    rest = self._round(period_s, stop)
+                    rest = self.once(period_s, stop)
                 except CrossfadeError as error:
                     log.warning("continuous_verification", error=str(error), hint=error.hint)
                     self._reason, rest = str(error), AFTER_ERROR_S
-                    self._forget()
+                    self.close()
                 stop.wait(max(0.1, rest))
         finally:
-            self._forget()
+            self.close()
 
-    def _forget(self) -> None:
-        """Begin with new connections and a new plan."""
+    def close(self) -> None:
+        """Close all connections; what comes next begins with new ones and a new plan."""
         self._planned_at = float("-inf")
         if self._recent is not None:
             self._recent.close()
@@ -126,8 +126,8 @@ class Rolling:
             self._control.close()
             self._control = None
 
-    def _round(self, period_s: float, stop: threading.Event) -> float:
-        """One piece of work; gives the seconds to rest after it."""
+    def once(self, period_s: float, stop: threading.Event) -> float:
+        """One round; gives the seconds to rest after it. Raises what the servers raise."""
         self._reason = self._ports.busy()
         if self._reason is not None:
             return LOOK_S

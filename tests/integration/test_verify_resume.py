@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from stores.postgres import PostgresConnection
 from tests.support.loading import Loaded, loaded
 from tests.support.migration import ROOT, Migration
 from tests.support.servers import SourceDatabase, StoreDatabase
@@ -78,27 +79,39 @@ def begun(migration: Migration, *arguments: str) -> subprocess.Popen[bytes]:
     )  # fmt: skip
 
 
-def done_of(pair: Loaded) -> tuple[int, int]:
+def done_of(watch: PostgresConnection) -> tuple[int, int]:
     """Chunks of the last run and how many are done; (0, 0) before it has any."""
-    ((ledger,),) = pair.store_db.rows("SELECT to_regclass('crossfade.verify_chunk') IS NOT NULL")
+    time.sleep(0.005)
+    (ledger,) = watch.execute("SELECT to_regclass('crossfade.verify_chunk') IS NOT NULL").fetchone() or (False,)
     if not ledger:
         return 0, 0
-    rows = pair.store_db.rows(
+    row = watch.execute(
         "SELECT count(*), count(*) FILTER (WHERE state = 'done') FROM crossfade.verify_chunk "
         "WHERE run_id = (SELECT max(id) FROM crossfade.verify_run)"
-    )
-    return rows[0]  # type: ignore[return-value]
+    ).fetchone()
+    assert row is not None
+    return row  # type: ignore[return-value]
 
 
+@pytest.fixture
+def watch(pair: Loaded) -> Iterator[PostgresConnection]:
+    """A connection that looks how far a run is."""
+    with pair.store_db.connect() as connection:
+        yield connection
+
+
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
-def test_a_killed_run_resumes_and_reaches_the_same_verdict(kills: int, pair: Loaded, migration: Migration) -> None:
+def test_a_killed_run_resumes_and_reaches_the_same_verdict(
+    kills: int, pair: Loaded, migration: Migration, watch: PostgresConnection
+) -> None:
     whole = migration.run("-o", "json", "verify")
     expected = whole.document()
     assert whole.code == 5
     assert {t["source"].partition(".")[2]: (t["missing"], t["extra"], t["different"]) for t in expected["tables"]} == {
         "dense": (0, 2, 3), "sparse": (1, 0, 1), "items": (0, 0, 1), "named": (0, 0, 1), "loose": (1, 0, 0),
     }  # fmt: skip
-    chunks, _ = done_of(pair)
+    chunks, _ = done_of(watch)
     assert chunks > 80
     (run,) = pair.store_db.rows("SELECT max(id) FROM crossfade.verify_run")[0]
     rng = random.Random(kills)
@@ -108,15 +121,15 @@ def test_a_killed_run_resumes_and_reaches_the_same_verdict(kills: int, pair: Loa
     killed = 0
     for number in range(kills):
         wanted = round(chunks * (number + rng.random()) / (kills + 1))
-        while process.poll() is None and done_of(pair)[1] < wanted:
-            time.sleep(0.002)
+        while process.poll() is None and done_of(watch)[1] < wanted:
+            pass
         killed += process.poll() is None
         process.kill()
         process.wait()
         if number + 1 < kills:
             process = begun(migration, "verify", "resume")
-            while process.poll() is None and done_of(pair)[1] < wanted:
-                time.sleep(0.002)
+            while process.poll() is None and done_of(watch)[1] < wanted:
+                pass
     assert killed > kills // 2
     listed = migration.run("-o", "json", "verify", "list").document()["runs"]
     assert [(one["run"], one["state"]) for one in listed] == [(run + 1, "interrupted"), (run, "finished")]
@@ -133,10 +146,12 @@ def test_a_killed_run_resumes_and_reaches_the_same_verdict(kills: int, pair: Loa
 
 
 @pytest.mark.slow
-def test_a_stopped_run_says_how_far_it_came_and_goes_on(pair: Loaded, migration: Migration) -> None:
+def test_a_stopped_run_says_how_far_it_came_and_goes_on(
+    pair: Loaded, migration: Migration, watch: PostgresConnection
+) -> None:
     process = begun(migration, "verify")
-    while done_of(pair)[1] < 3:
-        time.sleep(0.002)
+    while done_of(watch)[1] < 3:
+        pass
     stopped = migration.run("verify", "stop")
     assert process.wait(60) in (5, 6)
     (state,) = pair.store_db.rows("SELECT state FROM crossfade.verify_run ORDER BY id DESC LIMIT 1")[0]
@@ -150,10 +165,12 @@ def test_a_stopped_run_says_how_far_it_came_and_goes_on(pair: Loaded, migration:
 
 
 @pytest.mark.slow
-def test_a_run_is_not_resumed_under_another_mapping(pair: Loaded, migration: Migration) -> None:
+def test_a_run_is_not_resumed_under_another_mapping(
+    pair: Loaded, migration: Migration, watch: PostgresConnection
+) -> None:
     process = begun(migration, "verify")
-    while done_of(pair)[1] < 3:
-        time.sleep(0.002)
+    while done_of(watch)[1] < 3:
+        pass
     process.kill()
     process.wait()
     migration.config.write_text(
