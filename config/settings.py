@@ -260,6 +260,10 @@ class CutoverSettings(Part):
     verify_not_older_s: float = 86_400.0
     max_read_lag_s: float = Field(default=10.0, gt=0)
     """Readers that were sent to the stores go back to the source when a store is further behind."""
+    min_retention_s: float = 86_400.0
+    """How long both sides must keep their logs."""
+    soak_s: float = 604_800.0
+    """How long a domain must have been served by its stores before `finalize` gives up the way back."""
 
 
 class Webhook(Part):

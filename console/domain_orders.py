@@ -138,11 +138,16 @@ def _told(invocation: Invocation, result: Mapping[str, Any]) -> None:
     if result.get("predicted_write_stop_s"):
         low, high = result["predicted_write_stop_s"]
         facts.append(f"a cutover now would stop writes for {low:.2f} to {high:.2f} s")
+    for step, (low, high) in dict(result.get("parts", {})).items():
+        invocation.say(f"  {step:<14} {low:7.3f} to {high:.3f} s")
     if result.get("side"):
         facts.append(f"applications write to the {result['side']}")
     if "cancelled" in result:
         facts.append("cancelled" if result["cancelled"] else "nothing to cancel")
     invocation.say(" · ".join(facts))
+    left = result.get("stranded")
+    if left:
+        invocation.say(f"left behind: {left['transactions']:,} transactions, {left['rows']:,} rows, in {left['path']}")
     if result.get("report"):
         invocation.say(f"report: {result['report']}")
     for step in result.get("next_steps", ()):
@@ -152,11 +157,12 @@ def _told(invocation: Invocation, result: Mapping[str, Any]) -> None:
 def gates_table(gates: list[Mapping[str, Any]]) -> Table:
     """Gates as a table."""
     table = Table(box=None, pad_edge=False)
-    for column in ("", "gate", "value", "limit"):
-        table.add_column(column)
+    for column in ("", "gate", "value", "limit", "what to do"):
+        table.add_column(column, overflow="fold")
     for gate in gates:
         mark = Text("ok", "green") if gate["passed"] else Text("NO", "bold red")
-        table.add_row(mark, gate["gate"], Text(str(gate["value"])), Text(str(gate["limit"])))
+        todo = f"overridden: {gate['overridden']}" if gate.get("overridden") else "" if gate["passed"] else gate["next"]
+        table.add_row(mark, gate["gate"], Text(str(gate["value"])), Text(str(gate["limit"])), Text(str(todo)))
     return table
 
 
@@ -174,8 +180,8 @@ def show_status(invocation: Invocation, domain: str | None) -> int:
         known = {state.domain: state for state in domains.every(connection, settings.name)} if row and row[0] else {}
         states = [known.get(name) or DomainState(settings.name, name, str(Phase.FOLLOWING)) for name in chosen]
         entries = journal.entries(connection, settings.name, domain) if domain and row and row[0] else ()
-    reverse = _reverse(settings)
-    documents = [_document(state, reverse) for state in states]
+    now = _now(settings)
+    documents = [_document(state, now) for state in states]
     if invocation.json:
         steps = [{"epoch": e.epoch, "step": e.step, "kind": str(e.kind), "facts": e.values, "actor": e.actor,
                   "at": e.at_us / 1e6, "digest": e.digest} for e in entries]  # fmt: skip
@@ -188,6 +194,13 @@ def show_status(invocation: Invocation, domain: str | None) -> int:
         )
         if document["problem"]:
             invocation.say(f"  problem: {document['problem']}")
+        ready = document["rollback"]
+        if ready:
+            invocation.say(f"  {ready['line']}")
+            for alarm in ready["alarms"]:
+                invocation.say(f"  {alarm['light']} {alarm['code']}: {alarm['message']}", f"    → {alarm['next']}")
+        elif document["phase"] == Phase.LIVE:
+            invocation.say("  rollback now: not known, no daemon measures it")
         for stream in document["reverse"]:
             lag = "–" if stream["lag_s"] is None else f"{stream['lag_s']:.2f} s"
             facts = [f"reverse stream of {stream['store']}: {stream['mode']}", f"lag {lag}", f"{stream['rows']} rows"]
@@ -199,25 +212,27 @@ def show_status(invocation: Invocation, domain: str | None) -> int:
     return ExitCode.CLEAN
 
 
-def _reverse(settings: Settings) -> list[Mapping[str, Any]]:
+def _now(settings: Settings) -> Mapping[str, Any]:
+    """What the living daemon says, {} without one."""
     seen = look(settings)
-    if not seen.alive or seen.daemon is None:
-        return []
-    return list(seen.daemon.status.get("reverse", ()))
+    return seen.daemon.status if seen.alive and seen.daemon is not None else {}
 
 
-def _document(state: DomainState, reverse: list[Mapping[str, Any]]) -> dict[str, Any]:
+def _document(state: DomainState, now: Mapping[str, Any]) -> dict[str, Any]:
     phase = Phase(state.phase)
     next_step = NEXT_STEPS.get(phase, "The daemon finishes or undoes it: crossfade start").format(domain=state.domain)
-    streams = [stream for stream in reverse if stream.get("domain") == state.domain]
-    ready = phase is Phase.LIVE and bool(streams) and all(stream["mode"] == "streaming" for stream in streams)
+    streams = [stream for stream in now.get("reverse", ()) if stream.get("domain") == state.domain]
+    known: Mapping[str, Any] = next((one for one in now.get("domains", ()) if one["domain"] == state.domain), {})
+    ready = known.get("rollback") if phase is Phase.LIVE else None
     return {
         "domain": state.domain,
         "phase": state.phase,
         "epoch": state.epoch,
         "side": state.side,
         "problem": state.problem,
-        "can_rollback": ready,
+        "can_rollback": ready is not None and ready["light"] != "RED",
+        "rollback": ready,
+        "round_trips": known.get("round_trips"),
         "reverse": streams,
         "result": dict(state.result),
         "next_steps": [next_step],

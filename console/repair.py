@@ -12,9 +12,10 @@ import typer
 
 from config.load import load_settings
 from console.output import Invocation
+from cutover.served import served_by_stores
 from daemon.planning import Planned, planned_by_history
 from model.errors import ExitCode, UsageError
-from stores.control import verify_runs
+from stores.control import domains, verify_runs
 from stores.control.migrations import prepare_control
 from stores.control.verify_runs import StoredFinding
 from stores.errors import translated
@@ -65,6 +66,7 @@ def repair(
                 hint = f"The last one is {last.id}." if last else "Run: crossfade verify"
                 raise UsageError(f"there is no verification run {verify}", hint=hint)
             findings = verify_runs.findings_of(connection, settings.name, verify)
+            served = served_by_stores(settings, planned.plan, domains.every(connection, settings.name))
         plans = _chosen(planned, table or [])
         if table:
             findings = tuple(finding for finding in findings if finding.plan_id in plans)
@@ -93,7 +95,13 @@ def repair(
                 findings += tuple(
                     one for one in known if one.plan_id == plan.id and verify_runs.digest(one.key) in seen
                 )
-        done = run.run(findings[:limit])
+        done = [
+            Repaired(item, Action.LEFT, why=f"the stores serve domain {served[item.plan_id]}: the source follows them")
+            for item in findings
+            if item.plan_id in served
+        ]
+        mendable = tuple(item for item in findings if item.plan_id not in served)
+        done += run.run(mendable[:limit])
         for item in done:
             if item.proven:
                 verify_runs.set_state(connection, item.finding.id, "confirmed")

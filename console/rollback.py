@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from console.cutover import Confirm, Domain
+from console.cutover import Confirm, Domain, Identity, Override, consents
 from console.domain_orders import confirmed, order, show_status
 
 group = typer.Typer(name="rollback", help="Move a domain back to the source.", no_args_is_help=True)
@@ -24,10 +24,26 @@ def check(context: typer.Context, domain: Domain) -> int:
 
 
 @group.command("run")
-def run(context: typer.Context, domain: Domain, confirm: Confirm = None) -> int:
+def run(
+    context: typer.Context,
+    domain: Domain,
+    confirm: Confirm = None,
+    override: Override = None,
+    accept_identity: Identity = False,
+    accept_divergence: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The domain's name: give up what the source has not got; it is written to a file first.",
+        ),
+    ] = None,
+) -> int:
     """Roll back. Exit 3: refused, nothing changed; 9: aborted and undone; 10: in doubt, the daemon goes on."""
     typed = confirmed(context.obj, domain, confirm, f"{domain} moves back to the source")
-    return order(context.obj, domain, "back", confirm=typed)
+    accepted = consents(None, override, accept_identity)
+    if accept_divergence is not None:
+        accepted["accept_divergence"] = accept_divergence
+    return order(context.obj, domain, "back", confirm=typed, **accepted)
 
 
 @group.command("status")

@@ -7,68 +7,32 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
+from cutover.divergence_steps import EXPORT
+from cutover.gate_result import Check, GateResult
 from cutover.phases import Phase
-from cutover.rounds import drained
+from cutover.server_checks import (
+    durability,
+    no_pending_ddl,
+    old_store_writers,
+    old_writers,
+    retention,
+    reverse_privileges,
+    same_servers,
+    slots_reserved,
+    source_writable,
+)
 from cutover.site import Site
-from model.errors import CrossfadeError, Refused
-from stores.control import quarantine, verify_proof, verify_runs
+from cutover.trip_checks import marker_round_trip, predicted_stop, reverse_round_trip
+from stores.control import journal, leaks, quarantine, verify_proof, verify_runs
+from stores.control.journal import Kind
 from stores.control.verify_proof import TableProof
 from stores.control.verify_runs import StoredRun
 from stores.errors import translated
-from stores.mysql import binlog_end, variables
 from stores.postgres import connect_store
-from sync.postgres import slots
 from validators.transform_hash import transform_hash
-
-OLD_WRITER_S: Final = 3.0
-ROUND_TRIP_S: Final = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class GateResult:
-    """One gate: what was measured against which limit."""
-
-    name: str
-    passed: bool
-    value: str
-    limit: str
-    next: str = ""
-    """What to do when it did not pass."""
-    seconds: float | None = None
-    """For gates that measure a part of the write stop."""
-
-
-Check = Callable[[Site, threading.Event], GateResult]
-
-
-def measure(checks: Sequence[Check], site: Site, stop: threading.Event) -> list[GateResult]:
-    """Every gate; one that cannot be measured has not passed."""
-    found = []
-    for check in checks:
-        try:
-            found.append(check(site, stop))
-        except CrossfadeError as error:
-            found.append(GateResult(check.__name__.strip("_"), False, str(error), "can be measured", error.hint))
-            if error.transient:
-                site.drop()
-    return found
-
-
-def refuse(found: Sequence[GateResult], what: str) -> None:
-    """Raises Refused naming every gate that did not pass."""
-    closed = [gate for gate in found if not gate.passed]
-    if closed:
-        first = closed[0]
-        others = f"; also: {', '.join(gate.name for gate in closed[1:])}" if closed[1:] else ""
-        raise Refused(
-            f"{what} is refused by gate {first.name}: {first.value} (limit: {first.limit}){others}",
-            hint=first.next or "See every gate with: crossfade cutover check",
-        )
 
 
 def configured(site: Site, stop: threading.Event) -> GateResult:
@@ -81,16 +45,15 @@ def configured(site: Site, stop: threading.Event) -> GateResult:
 
 def reversible(site: Site, stop: threading.Event) -> GateResult:
     """Every column goes back exactly, or its loss was accepted by name."""
-    accepted = set(site.settings.domains[site.domain.name].gates.get("accept_lossy", ()))
+    accepted = site.consents.lossy
     open_ones = {column: why for column, why in site.domain.lossy().items() if column not in accepted}
     shown = "; ".join(f"{column} ({why})" for column, why in list(open_ones.items())[:5])
     return GateResult(
         "reversible",
         not open_ones,
-        shown or (f"{len(accepted)} accepted by name" if accepted else "exact"),
+        shown or (f"{', '.join(sorted(accepted))} accepted" if accepted else "exact"),
         "exact, or accepted by name",
-        f"Declare `reverse:` for them, or accept: domains.{site.domain.name}.gates.accept_lossy: "
-        f"[{', '.join(open_ones)}]",
+        "Declare `reverse:` for them, or accept: " + " ".join(f"--accept-lossy {column}" for column in open_ones),
     )
 
 
@@ -121,6 +84,7 @@ def verified(site: Site, stop: threading.Event) -> GateResult:
         run = verify_runs.run_of(connection, site.settings.name)
         open_ones = verify_runs.findings_of(connection, site.settings.name)
         proofs = verify_proof.coverage(connection, site.settings.name)
+        given_up = journal.last_of(connection, site.settings.name, site.domain.name, EXPORT, Kind.OBSERVED)
     todo = "crossfade verify"
     limit = f"every row proven, not longer ago than {limit_s:.0f} s"
     plans = {plan.id: plan for plan in site.domain.plans}
@@ -136,6 +100,16 @@ def verified(site: Site, stop: threading.Event) -> GateResult:
     if differing:
         return GateResult("verified", False, f"{len(differing)} open findings", limit, "crossfade repair")
     age_s = max((proofs[plan_id].oldest_age_s or 0.0 for plan_id in plans), default=0.0)
+    if given_up is not None and given_up.values["rows"] and given_up.at_us / 1e6 > time.time() - age_s:
+        left = f"not every row since a rollback left {given_up.values['rows']} rows behind"
+        return GateResult("verified", False, left, limit, todo)
+    for store in site.domain.stores:
+        with translated(f"store {store}"):
+            late = [one for one in leaks.load(site.store(store), site.settings.name, site.domain.name)
+                    if one.at_s > time.time() - age_s]  # fmt: skip
+        if late:
+            said = f"not every row since foreign writes reached the source, the last at {late[-1].position}"
+            return GateResult("verified", False, said, limit, todo)
     return GateResult("verified", age_s <= limit_s, f"every row proven in the last {age_s:.0f} s", limit, todo)
 
 
@@ -159,20 +133,12 @@ def _unproven(proof: TableProof | None, transform: str, failed_age_s: float | No
     return ""
 
 
-def source_writable(site: Site, stop: threading.Event) -> GateResult:
-    """The source is the server that was planned for, and takes writes."""
-    found = variables(site.source())
-    identity = found.get("server_uuid") or f"{found.get('hostname', '')}:{found.get('port', '')}"
-    if identity != site.info.server_uuid:
-        return GateResult(
-            "source_writable", False, f"server {identity}", f"server {site.info.server_uuid}",
-            "The source is another server than at the start; restart the daemon.",
-        )  # fmt: skip
-    read_only = found.get("read_only", "OFF").upper() in ("ON", "1")
+def hooks_callable(site: Site, stop: threading.Event) -> GateResult:
+    """The route hooks can be called, as far as can be told without calling them."""
+    problem = site.hooks.problem()
     return GateResult(
-        "source_writable", not read_only, "read_only" if read_only else "writable", "writable primary",
-        "The source is read-only: is it the primary?",
-    )  # fmt: skip
+        "hooks_callable", not problem, problem or "ok", "can be called", f"Mend domains.{site.domain.name}.route."
+    )
 
 
 def gate_installed(site: Site, stop: threading.Event) -> GateResult:
@@ -186,71 +152,20 @@ def gate_installed(site: Site, stop: threading.Event) -> GateResult:
     )  # fmt: skip
 
 
-def old_writers(site: Site, stop: threading.Event) -> GateResult:
-    """No transaction on the source has been writing for long: closing waits for them."""
-    with translated("source"), site.source().cursor() as cursor:
-        cursor.execute(
-            "SELECT trx_mysql_thread_id, TIMESTAMPDIFF(SECOND, trx_started, NOW()) FROM information_schema.INNODB_TRX "
-            "WHERE trx_rows_modified > 0 AND TIMESTAMPDIFF(SECOND, trx_started, NOW()) > %s ORDER BY trx_started",
-            (OLD_WRITER_S,),
-        )
-        found = cursor.fetchall()
-    shown = ", ".join(f"connection {thread}: {age} s" for thread, age in found[:3])
-    return GateResult(
-        "old_writers", not found, shown or "none", f"none older than {OLD_WRITER_S:.0f} s", "End them, or wait."
-    )
-
-
-def marker_round_trip(site: Site, stop: threading.Event) -> GateResult:
-    """A marker row written on the source is behind every store's checkpoint soon after."""
-    limit_s = site.settings.cutover.max_lag_s
-    began = time.monotonic()
-    site.gate().mark()
-    drained(site, binlog_end(site.source(), site.info), ROUND_TRIP_S, stop)
-    seconds = time.monotonic() - began
-    return GateResult(
-        "marker_round_trip", seconds <= limit_s, f"{seconds:.3f} s", f"{limit_s:g} s", "See: crossfade status", seconds
-    )
-
-
-def reverse_round_trip(site: Site, stop: threading.Event) -> GateResult:
-    """A message written in every store is behind the source's progress row soon after."""
-    limit_s = site.settings.cutover.max_lag_s
-    seconds = site.reverse.round_trip(ROUND_TRIP_S)
-    return GateResult(
-        "reverse_round_trip", seconds <= limit_s, f"{seconds:.3f} s", f"{limit_s:g} s",
-        f"crossfade rollback status {site.domain.name}", seconds,
-    )  # fmt: skip
-
-
-def slots_reserved(site: Site, stop: threading.Event) -> GateResult:
-    """The stores keep the log that the reverse stream needs."""
-    bad = []
-    for store in site.domain.stores:
-        with translated(f"store {store}"):
-            status = slots.slot_status(
-                site.store(store), slots.stream_name(site.settings.name, site.domain.name, store)
-            )
-        if status is None:
-            bad.append(f"{store}: no slot")
-        elif status.wal_status not in ("reserved", "extended"):
-            bad.append(f"{store}: {status.wal_status}")
-    return GateResult(
-        "slots_reserved", not bad, ", ".join(bad) or "reserved", "reserved",
-        f"crossfade cutover rehearse {site.domain.name}",
-    )  # fmt: skip
-
-
 BASIC: Final[tuple[Check, ...]] = (
-    configured, reversible, streaming, quarantined, verified, source_writable, old_writers,
+    configured, reversible, streaming, no_pending_ddl, quarantined, verified, source_writable, durability, old_writers,
+    hooks_callable,
 )  # fmt: skip
 """Asked before anything is installed."""
 CUTOVER: Final[tuple[Check, ...]] = (
-    *BASIC, gate_installed, slots_reserved, marker_round_trip, reverse_round_trip,
+    *BASIC, same_servers, gate_installed, slots_reserved, retention, reverse_privileges, marker_round_trip,
+    reverse_round_trip, predicted_stop,
 )  # fmt: skip
 ROLLBACK: Final[tuple[Check, ...]] = (
-    configured, source_writable, gate_installed, slots_reserved, reverse_round_trip,
+    configured, source_writable, same_servers, gate_installed, slots_reserved, old_store_writers, reverse_round_trip,
 )  # fmt: skip
+DIVERGING: Final[tuple[Check, ...]] = (configured, source_writable, same_servers, gate_installed)
+"""Of a rollback that leaves writes behind: what it cannot do without."""
 
 
 def checks_for(phase: Phase) -> tuple[Check, ...]:
@@ -258,11 +173,3 @@ def checks_for(phase: Phase) -> tuple[Check, ...]:
     if phase is Phase.LIVE:
         return ROLLBACK
     return CUTOVER if phase is Phase.PREPARED else BASIC
-
-
-def documents(found: Sequence[GateResult]) -> list[Mapping[str, Any]]:
-    """JSON forms."""
-    return [
-        {"gate": gate.name, "passed": gate.passed, "value": gate.value, "limit": gate.limit, "next": gate.next}
-        for gate in found
-    ]

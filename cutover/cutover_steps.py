@@ -20,6 +20,8 @@ from sync.postgres.sequences import put_ahead
 CLOSE_TRIES: Final = 5
 DRAIN_S: Final = 10.0
 REVERSE_S: Final = 5.0
+ROWS_SENT: Final = "rows_sent_back"
+"""Fact of the boundary: by it a rollback knows that nothing was written since."""
 
 
 class GateSlipped(CrossfadeError):
@@ -132,7 +134,7 @@ class Boundary(Step):
             store: slots.emit_message(site.store(store), "cutover", content) for store in site.domain.stores
         }
         site.reverse.wait_for(run.boundary, REVERSE_S, site.source())
-        return dict(run.boundary)
+        return {**run.boundary, ROWS_SENT: site.reverse.rows_sent_back()}
 
 
 class NoReturn(Step):

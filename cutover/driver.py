@@ -7,25 +7,33 @@ that row decides, so this never disagrees with who may write.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
 import structlog
 
-from cutover import cutover_steps, rollback_steps
-from cutover.checks import BASIC, CUTOVER, ROLLBACK, GateResult, checks_for, measure, refuse
+from cutover import cutover_steps, divergence_steps, rollback_steps
+from cutover.checks import BASIC, CUTOVER, DIVERGING, ROLLBACK, checks_for
+from cutover.cutover_steps import ROWS_SENT
 from cutover.errors import Aborted
 from cutover.final_check import FinalCheck
+from cutover.gate_result import Check, GateResult, measure, overridden, refuse
 from cutover.logbook import Logbook
 from cutover.phases import STABLE, Phase, Side
+from cutover.prediction import span
 from cutover.runner import advance, insist, until_done
+from cutover.server_checks import identities
 from cutover.site import Site
 from cutover.step import Run
+from cutover.trip_checks import predicted
 from model.errors import Busy, CrossfadeError, Fenced, Refused
 from model.tables import TableDef, TableId
+from stores.control import leaks
 from stores.control.domains import DomainState
 from stores.control.journal import Kind
+from stores.errors import translated
 from stores.retry import retrying
 from sync.postgres import slots
 
@@ -105,7 +113,13 @@ class Driver:
 
     def check(self) -> list[GateResult]:
         """Measure the gates of the next move."""
-        return measure(checks_for(Phase(self.logbook.state.phase)), self.site, self._stop)
+        state = self.logbook.state
+        if state.phase in (Phase.PREPARED, Phase.LIVE):
+            self._revive(state)
+        return self._gates(checks_for(Phase(state.phase)))
+
+    def _gates(self, checks: Sequence[Check]) -> list[GateResult]:
+        return overridden(measure(checks, self.site, self._stop), self.site.consents.overrides)
 
     def prepare(self) -> DomainState:
         """Install both gates, close the stores, make slots, arm the reverse streams. Idempotent; refuses nobody.
@@ -115,7 +129,7 @@ class Driver:
         state = self.logbook.state
         if Phase(state.phase) not in (Phase.FOLLOWING, Phase.PREPARED):
             raise Refused(f"domain {state.domain} is {state.phase}", hint="See: crossfade cutover status")
-        refuse(measure(BASIC, self.site, self._stop), "the cutover")
+        refuse(self._gates(BASIC), "the cutover")
         site = self.site
         gate = site.gate()
         gate.prepare(site.info, site.domain.table_ids)
@@ -131,12 +145,22 @@ class Driver:
             for attempt in retrying(site.settings.retry, self._stop, f"preparing store {store} for the cutover"):
                 with attempt:
                     boundary[store] = self._prepare_store(store)
+        if Phase(state.phase) is Phase.FOLLOWING or not self.logbook.pinned():
+            self.logbook.pin(identities(site))
+        self._take_identities(state)
         if Phase(state.phase) is Phase.FOLLOWING:
             epoch = max(state.epoch, row.epoch)
             state = self.logbook.move(state, Phase.PREPARED, epoch=epoch, boundary=boundary)
         if not site.reverse.up:
             self._run_reverse(state)
         return state
+
+    def _take_identities(self, state: DomainState) -> None:
+        """Take the servers of now for the right ones, when the operator said so."""
+        if self.site.consents.identity:
+            found = identities(self.site)
+            self.logbook.pin(found)
+            self.logbook.note(state.epoch, ("identities", Kind.OBSERVED, found))
 
     def _prepare_store(self, store: str) -> int:
         """Gate and slot of one store; gives the slot's position. Raises Busy when writers do not let us in."""
@@ -164,17 +188,22 @@ class Driver:
         Raises Refused by a gate.
         """
         self.prepare()
-        found = measure(CUTOVER, self.site, self._stop)
+        found = self._gates(CUTOVER)
         refuse(found, "the cutover")
-        seconds = sum(gate.seconds for gate in found if gate.seconds is not None)
-        return {"gates": found, "predicted_write_stop_s": [round(seconds, 3), round(2 * seconds + 0.5, 3)]}
+        parts = predicted(self.site)
+        low, high = span(parts)
+        return {
+            "gates": found,
+            "predicted_write_stop_s": [round(low, 3), round(high, 3)],
+            "parts": {part.step: [round(part.low_s, 4), round(part.high_s, 4)] for part in parts},
+        }
 
     # -- the cutover
 
     def cut_over(self) -> dict[str, Any]:
         """Run it. Raises Refused (nothing changed), Aborted (undone), Fenced, or CrossfadeError when it is in doubt."""
         state = self.prepare()
-        refuse(measure(CUTOVER, self.site, self._stop), "the cutover")
+        refuse(self._gates(CUTOVER), "the cutover")
         site = self.site
         followers = site.followers
         since = {store: followers.seq_of(store) for store in site.domain.stores}
@@ -248,6 +277,8 @@ class Driver:
     def _finish_cutover(self, state: DomainState, run: Run) -> DomainState:
         if Phase(state.phase) is not Phase.SWITCHING:
             state = self.logbook.move(state, Phase.SWITCHING, seen=True, boundary=run.boundary, side=str(Side.STORES))
+        # Nothing of the source is applied to these tables from here on: every store has all there was (drain).
+        self.site.followers.watch(self.site.domain.name, self.site.domain.table_ids)
         self.site.gate().set_pass(self._secret)
         if not insist(cutover_steps.AFTER, self.site, run, self.logbook, self._stop):
             raise _unsettled(state)
@@ -255,21 +286,28 @@ class Driver:
 
     # -- the way back
 
-    def roll_back(self) -> dict[str, Any]:
-        """Run it. Raises Refused (nothing changed), Aborted (undone), Fenced, or CrossfadeError when it is in doubt."""
+    def roll_back(self, *, diverging: bool = False) -> dict[str, Any]:
+        """Run it. Raises Refused (nothing changed), Aborted (undone), Fenced, or CrossfadeError when it is in doubt.
+
+        `diverging`: what the source has not got is written to a file and given up, instead of waited for.
+        """
         state = self.logbook.state
         if Phase(state.phase) is not Phase.LIVE:
             raise Refused(f"domain {state.domain} is {state.phase}, not live", hint="See: crossfade cutover status")
-        refuse(measure(ROLLBACK, self.site, self._stop), "the rollback")
+        self._take_identities(state)
+        self._revive(state)
+        refuse(self._gates(DIVERGING if diverging else ROLLBACK), "the rollback")
+        steps = divergence_steps.BEFORE if diverging else rollback_steps.BEFORE
         site = self.site
         row = site.gate().must_read()
         run = Run(max(state.epoch, row.epoch) + 1, row.epoch, threading.Event())
+        run.sent_before = None if diverging else self._sent_before()
         with closing(self._final_check()) as run.check:
             site.warm()
             state = self.logbook.move(state, Phase.ROLLING_BACK, epoch=run.epoch)
             self._run = run
             try:
-                advance(rollback_steps.BEFORE, site, run, self.logbook)
+                advance(steps, site, run, self.logbook)
             except Fenced:
                 raise
             except CrossfadeError as error:
@@ -284,7 +322,19 @@ class Driver:
             finally:
                 self._run = None
         state = self._finish_rollback(state, run)
-        return self._told(state, run)
+        return {**self._told(state, run), **run.left_behind}
+
+    def _sent_before(self) -> int | None:
+        """Rows that had been sent back when the last cutover's boundary was drawn."""
+        for entry in reversed(self.logbook.entries()):
+            if entry.step == "boundary" and entry.kind is Kind.OBSERVED and ROWS_SENT in entry.values:
+                return int(entry.values[ROWS_SENT])
+        return None
+
+    def _revive(self, state: DomainState) -> None:
+        """Let a reverse stream that has halted try again: what stopped it may have been mended."""
+        if not self.site.reverse.up:
+            self._run_reverse(state)
 
     def _settle_rollback(
         self, state: DomainState, error: CrossfadeError | None = None, run: Run | None = None
@@ -323,7 +373,10 @@ class Driver:
         if not until_done(undo, self.site, self.logbook, self._stop):
             raise _unsettled(state)
         self.logbook.note(state.epoch, ("abort", Kind.UNDONE, {"because": str(error) if error else "a daemon ended"}))
-        return self.logbook.move(state, Phase.LIVE, epoch=state.epoch + 1)
+        state = self.logbook.move(state, Phase.LIVE, epoch=state.epoch + 1)
+        self.site.followers.watch(self.site.domain.name, self.site.domain.table_ids)
+        self._revive(state)
+        return state
 
     def _finish_rollback(self, state: DomainState, run: Run) -> DomainState:
         if Phase(state.phase) is not Phase.RETURNING:
@@ -332,12 +385,30 @@ class Driver:
             raise _unsettled(state)
         return self.logbook.move(state, Phase.PREPARED)
 
-    def finalize(self) -> DomainState:
-        """No way back any more: the reverse streams end, their slots go; the source's gate stays closed for ever."""
+    def finalize(self, *, before_soak: bool = False) -> DomainState:
+        """No way back any more: the reverse streams end, their slots go; the source's gate stays closed for ever.
+
+        Raises Refused before the domain has been served by its stores for `cutover.soak_s`, unless `before_soak`.
+        """
         state = self.logbook.state
         if Phase(state.phase) is not Phase.LIVE:
             raise Refused(f"domain {state.domain} is {state.phase}, not live", hint="See: crossfade cutover status")
         site = self.site
+        served_s, soak_s = time.time() - state.since_s, site.settings.cutover.soak_s
+        if served_s < soak_s and not before_soak:
+            raise Refused(
+                f"domain {state.domain} has been served by its stores for {served_s / 3600:.1f} h, "
+                f"cutover.soak_s asks for {soak_s / 3600:.1f} h",
+                hint=f"Wait, or if you mean it: crossfade finalize {state.domain} --before-soak",
+            )
+        for store in site.domain.stores:
+            with translated(f"store {store}"):
+                leaked = leaks.count_open(site.store(store), site.settings.name, site.domain.name)
+            if leaked:
+                raise Refused(
+                    f"{leaked} foreign writes to the source of domain {state.domain} were not looked at",
+                    hint=f"crossfade cutover leaks {state.domain}",
+                )
         site.reverse.stop()
         state = self.logbook.move(state, Phase.COMPLETE)
         for store in site.domain.stores:

@@ -125,8 +125,18 @@ class FinalCheck:
                     )
         return len(keys)
 
+    def count(self) -> None:
+        """Count what a comparison would count, for the time that it takes; both sides may be moving."""
+        for side in self._sides:
+            if self._countable(side):
+                side.source.count()
+                side.target.count()
+
+    def _countable(self, side: _Side) -> bool:
+        return side.plan.source.rows_estimate <= COUNTED_ROWS and side.plan.where is None
+
     def _counted(self, side: _Side) -> int | None:
-        if side.plan.source.rows_estimate > COUNTED_ROWS or (side.plan.where is not None):
+        if not self._countable(side):
             return None
         here, there = side.source.count(), side.target.count()
         if here != there:

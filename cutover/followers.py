@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
-from model.position import Position
+from model.position import BinlogCoordinate, Position
+from model.tables import TableId
 
 
 class Followers(Protocol):
@@ -27,3 +29,6 @@ class Followers(Protocol):
 
     def keep_after(self, seq: int | None) -> None:
         """Keep what the relay holds after `seq`, until called with None."""
+
+    def watch(self, domain: str, tables: Iterable[TableId], until: BinlogCoordinate | None = None) -> None:
+        """Write down instead of applying what the source commits to these tables up to `until` (None: from now on)."""

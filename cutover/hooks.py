@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import socket
 import subprocess
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -66,6 +69,19 @@ class Hooks:
         if address and not str(address).startswith(("http://", "https://")):
             raise ConfigError(f"domains.{domain}.route.http must begin with http:// or https://")
         return Hooks(domain, tuple(command), str(address), float(route.get("timeout_s", TIMEOUT_S)))
+
+    def problem(self) -> str:
+        """Why a hook could not be called, as far as can be told without calling it; "" when it seems well."""
+        if self.command and shutil.which(self.command[0]) is None:
+            return f"there is no program {self.command[0]}"
+        if self.address:
+            parts = urllib.parse.urlsplit(self.address)
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+            try:
+                socket.create_connection((parts.hostname or "", port), self.timeout_s).close()
+            except OSError as error:
+                return f"{parts.hostname}:{port} cannot be reached: {error}"
+        return ""
 
     def call(self, event: HookEvent, side: Side, epoch: int) -> dict[str, Any]:
         """Call every hook; gives what they answered. Raises HookFailed."""

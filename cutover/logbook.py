@@ -12,7 +12,7 @@ from typing import Any
 
 from config.settings import Settings
 from cutover.phases import POINTS_OF_NO_RETURN, Phase, moved
-from stores.control import domains, journal
+from stores.control import domains, journal, pins
 from stores.control.domains import DomainState
 from stores.control.journal import Entry, Kind
 from stores.errors import translated
@@ -30,6 +30,8 @@ class Logbook:
         self._digest: str | None = None
         """Of the last entry, for nobody else writes as long as the fence holds; None: not known."""
         self.actor = "daemon"
+        self.latest: DomainState | None = None
+        """The domain as last read or written here; other threads may look."""
 
     def _open(self) -> PostgresConnection:
         if self._connection is None or self._connection.closed:
@@ -47,7 +49,8 @@ class Logbook:
     def state(self) -> DomainState:
         """The domain now, as the control store has it."""
         with translated("control store"):
-            return domains.ensure(self._open(), self._settings.name, self._domain, str(Phase.FOLLOWING))
+            self.latest = domains.ensure(self._open(), self._settings.name, self._domain, str(Phase.FOLLOWING))
+        return self.latest
 
     def _write(self, act: Callable[[PostgresConnection], None]) -> None:
         connection = self._open()
@@ -76,6 +79,7 @@ class Logbook:
             self._append(connection, after.epoch, str(phase), Kind.PHASE, facts)
 
         self._write(act)
+        self.latest = after
         return after
 
     def note(self, epoch: int, *entries: tuple[str, Kind, Mapping[str, Any]]) -> None:
@@ -103,6 +107,16 @@ class Logbook:
             before=self._digest,
         )
         self._digest = entry.digest
+
+    def pin(self, identities: Mapping[str, str]) -> None:
+        """Remember the servers that the domain is prepared on. Raises Fenced."""
+        pin = pins.Pin(self._domain, identities)
+        self._write(lambda connection: pins.put(connection, self._settings.name, pin))
+
+    def pinned(self) -> bool:
+        """Whether servers are remembered."""
+        with translated("control store"):
+            return pins.read(self._open(), self._settings.name, self._domain) is not None
 
     def complain(self, problem: str) -> None:
         """Say what keeps the domain from going on."""

@@ -84,6 +84,10 @@ class ReverseSide:
         """Every stream now."""
         return tuple(running.stream.state for running in tuple(self._running.values()))
 
+    def rows_sent_back(self) -> int:
+        """Rows that all streams together have ever written to the source."""
+        return sum(state.rows for state in self.states())
+
     def open_from(self, boundary: Mapping[str, int]) -> None:
         """Send back what is committed after the boundary."""
         for store, lsn in boundary.items():

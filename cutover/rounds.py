@@ -1,4 +1,4 @@
-"""Waiting for a position of the source in every store, by the checkpoint rows themselves."""
+"""Waiting for a position of the source in every store, by the checkpoint rows themselves; and round trips both ways."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from model.errors import TimedOut
 from model.position import Position
 from stores.control import checkpoints
 from stores.errors import translated
+from stores.mysql import binlog_end
+from sync.postgres import slots
 
 POLL_S: Final = 0.005
 
@@ -38,6 +40,29 @@ def drained(site: Site, target: Position, timeout_s: float, stop: threading.Even
                 marker=target,
             )
     return took
+
+
+def forward_trip(site: Site, timeout_s: float, stop: threading.Event) -> float:
+    """A marker from the source to every store; seconds it took. Raises TimedOut."""
+    began = time.monotonic()
+    site.gate().mark()
+    drained(site, binlog_end(site.source(), site.info), timeout_s, stop)
+    seconds = time.monotonic() - began
+    site.forward_trips.add(seconds)
+    return seconds
+
+
+def reverse_trip(site: Site, timeout_s: float) -> float:
+    """A message from every store to the source's progress row; seconds it took.
+
+    Raises TimedOut, or why a stream does not run.
+    """
+    began = time.monotonic()
+    sent = {store: slots.emit_message(site.store(store), "ping", site.domain.name) for store in site.domain.stores}
+    site.reverse.wait_for(sent, timeout_s, site.source())
+    seconds = time.monotonic() - began
+    site.reverse_trips.add(seconds)
+    return seconds
 
 
 def _reached(site: Site, store: str, target: Position) -> bool:

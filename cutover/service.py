@@ -18,20 +18,27 @@ from typing import Any, Final
 import structlog
 
 from config.settings import Settings
-from cutover.checks import GateResult, documents
+from cutover import pulse
+from cutover.consents import Consents
 from cutover.domain import DomainPlan, domain_plan
 from cutover.driver import Driver
 from cutover.errors import NotConfirmed
 from cutover.followers import Followers
+from cutover.gate_result import GateResult, documents
 from cutover.hooks import Hooks
 from cutover.logbook import Logbook
 from cutover.phases import STABLE, Phase
+from cutover.pulse import Pulse
+from cutover.readiness import Alarm, Light
 from cutover.report import write_report
 from cutover.reverse_side import ReverseSide
 from cutover.site import Site
 from model.errors import CrossfadeError, ExitCode, Fenced, LockHeld, UsageError
 from model.tables import TableDef, TableId
+from stores.control import domains
+from stores.errors import translated
 from stores.mysql import ServerInfo
+from stores.postgres import PostgresConnection
 from sync.reverse_state import ReverseState
 from transforms.plan import MigrationPlan
 
@@ -74,6 +81,7 @@ class Cutovers:
         self._stop = threading.Event()
         self._one_at_a_time = threading.Lock()
         secret = secrets.token_hex(32)
+        self._followers = followers
         self._workers = {
             name: _Worker(
                 settings, domain_plan(settings, name, plan, tables), info, tables, followers, fence, secret,
@@ -82,10 +90,20 @@ class Cutovers:
             for name in settings.domains
         }  # fmt: skip
 
+    def watch(self, connection: PostgresConnection) -> None:
+        """Before anything is applied: which domains the stores serve. `connection`: to the control store."""
+        with translated("control store"):
+            states = domains.every(connection, self._settings.name)
+        for state in states:
+            worker = self._workers.get(state.domain)
+            if worker is not None and state.phase in (Phase.SWITCHING, Phase.LIVE, Phase.COMPLETE):
+                self._followers.watch(state.domain, worker.domain.table_ids)
+
     def start(self) -> None:
         """Begin; what an earlier daemon left half-done is finished or undone first."""
         for worker in self._workers.values():
             worker.thread.start()
+            worker.pulse.thread.start()
 
     def close(self) -> None:
         """End the threads; a cutover before its point of no return is undone."""
@@ -93,8 +111,9 @@ class Cutovers:
         for worker in self._workers.values():
             worker.driver.cancel()
         for worker in self._workers.values():
-            if worker.thread.is_alive():
-                worker.thread.join(JOIN_S)
+            for thread in (worker.thread, worker.pulse.thread):
+                if thread.is_alive():
+                    thread.join(JOIN_S)
 
     def submit(self, request_id: int, actor: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
         """Take an order: `domain`, `act`, and for some `confirm`. Raises UsageError, NotConfirmed, LockHeld."""
@@ -108,6 +127,11 @@ class Cutovers:
             raise UsageError(f"nothing called {act!r} can be done with a domain")
         if act in CONFIRMED and args.get("confirm") != domain:
             raise NotConfirmed("the domain's name has to be typed", hint=f"If you mean it: --confirm {domain}")
+        given_up = args.get("accept_divergence")
+        if given_up is not None and given_up != domain:
+            raise NotConfirmed(
+                "writes are given up only when the domain's name is typed", hint=f"--accept-divergence {domain}"
+            )
         if act == "cancel":
             return {"cancelled": worker.driver.cancel()}
         worker.take(Request(request_id, act, actor, dict(args)))
@@ -116,6 +140,14 @@ class Cutovers:
     def reverse_states(self) -> tuple[ReverseState, ...]:
         """Every reverse stream now."""
         return tuple(state for worker in self._workers.values() for state in worker.reverse.states())
+
+    def domains(self) -> list[dict[str, Any]]:
+        """Every domain now, as JSON values for the status: where it is, round trips, rollback readiness."""
+        return [worker.document() for worker in self._workers.values()]
+
+    def alarms(self) -> list[tuple[str, Alarm]]:
+        """(domain, alarm) of everything that makes a way back RED or opens a side that must stay closed."""
+        return [(name, alarm) for name, worker in self._workers.items() for alarm in worker.alarms()]
 
     def document(self) -> list[dict[str, Any]]:
         """Every reverse stream now, as JSON values for the status."""
@@ -138,16 +170,31 @@ class _Worker:
         alone: threading.Lock,
     ) -> None:
         self._settings = settings
-        self._domain = domain
+        self.domain = self._domain = domain
         self._stop = stop
         self._alone = alone
         self._requests: queue.Queue[Request] = queue.Queue(1)
         self.reverse = ReverseSide(settings, settings.source.with_gate_pass(secret), domain)
         hooks = Hooks.of(domain.name, settings.domains[domain.name].route)
-        self._site = Site(settings, domain, info, followers, self.reverse, hooks)
+        self._site = Site(settings, domain, info, followers, self.reverse, hooks, tables)
         self._logbook = Logbook(settings, domain.name, fence)
+        self.pulse = Pulse(self._site.twin(), self._logbook, stop)
         self.driver = Driver(self._site, self._logbook, tables, secret, stop)
         self.thread = threading.Thread(target=self._run, name=f"domain-{domain.name}", daemon=True)
+
+    def document(self) -> dict[str, Any]:
+        """The domain as JSON values."""
+        state = self._logbook.latest
+        where = {"phase": state.phase, "epoch": state.epoch, "side": state.side} if state else {}
+        return {"domain": self._domain.name, **where, **pulse.document(self.pulse, self._site)}
+
+    def alarms(self) -> list[Alarm]:
+        """What somebody should look at."""
+        ready, open_ = self.pulse.readiness, self.pulse.tombstone_open
+        found = [alarm for alarm in ready.alarms if alarm.light is Light.RED] if ready else []
+        if open_:
+            found.append(Alarm("TOMBSTONE_OPEN", Light.RED, open_, f"crossfade cutover status {self._domain.name}"))
+        return found
 
     def take(self, request: Request) -> None:
         """Queue an order. Raises LockHeld when one is under way."""
@@ -239,6 +286,7 @@ class _Worker:
 
     def _act(self, request: Request) -> dict[str, Any]:
         driver = self.driver
+        self._site.consents = Consents.of(self._settings.domains[self._domain.name], request.args)
         if request.act == "check":
             return {"gates": documents(driver.check())}
         if request.act == "rehearse":
@@ -248,11 +296,13 @@ class _Worker:
         if request.act == "unprepare":
             return {"phase": driver.unprepare().phase}
         if request.act == "finalize":
-            return {"phase": driver.finalize().phase}
+            return {"phase": driver.finalize(before_soak=bool(request.args.get("before_soak"))).phase}
         if not self._alone.acquire(blocking=False):
             raise LockHeld("another domain is being moved", hint="One at a time; see: crossfade cutover status")
         try:
-            return driver.cut_over() if request.act == "run" else driver.roll_back()
+            if request.act == "run":
+                return driver.cut_over()
+            return driver.roll_back(diverging=request.args.get("accept_divergence") is not None)
         finally:
             self._alone.release()
 

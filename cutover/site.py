@@ -6,13 +6,18 @@ A step that failed is done again from its beginning with new connections; nothin
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 from config.settings import Settings
+from cutover.consents import Consents
 from cutover.domain import DomainPlan
 from cutover.followers import Followers
 from cutover.hooks import Hooks
 from cutover.reverse_side import ReverseSide
+from cutover.trips import Trips
+from cutover.wal_rates import WalRates
+from model.tables import TableDef, TableId
 from stores.control import checkpoints
 from stores.mysql import MysqlConnection, ServerInfo, connect_source
 from stores.postgres import PostgresConnection, connect_store
@@ -33,7 +38,17 @@ class Site:
         followers: Followers,
         reverse: ReverseSide,
         hooks: Hooks,
+        tables: Mapping[TableId, TableDef] | None = None,
     ) -> None:
+        """`tables`: every source table as the plan knows it."""
+        self.tables = tables or {}
+        self.consents = Consents.of(settings.domains[domain.name], {})
+        """What the operator has accepted for the move that is asked for now."""
+        self.wal_rates = WalRates()
+        self.forward_trips = Trips()
+        """Of a marker from the source to every store."""
+        self.reverse_trips = Trips()
+        """Of a message from every store to the source."""
         self.settings = settings
         self.domain = domain
         self.info = info
@@ -43,6 +58,13 @@ class Site:
         self._source: MysqlConnection[Any] | None = None
         self._passing: MysqlConnection[Any] | None = None
         self._stores: dict[str, PostgresConnection] = {}
+
+    def twin(self) -> Site:
+        """The same servers for another thread, with connections of its own; what was measured is shared."""
+        other = Site(self.settings, self.domain, self.info, self.followers, self.reverse, self.hooks, self.tables)
+        other.forward_trips, other.reverse_trips = self.forward_trips, self.reverse_trips
+        other.wal_rates = self.wal_rates
+        return other
 
     def source(self) -> MysqlConnection[Any]:
         """A connection that is treated like an application: it shows no pass. Raises Unreachable, AccessDenied."""

@@ -35,6 +35,10 @@ class Run:
     opened_at: float | None = None
     in_doubt: bool = False
     """Whether a compare-and-set that opens the source may still wait in the server, with nobody to hear the answer."""
+    sent_before: int | None = None
+    """Rows that the reverse streams had written when the stores began to serve; None: not known."""
+    left_behind: dict[str, Any] = field(default_factory=dict)
+    """What a rollback did not take along, for whoever asked for it."""
 
     @property
     def write_stop_s(self) -> float | None:

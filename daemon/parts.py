@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 
@@ -27,7 +27,8 @@ from daemon.status import (
 )
 from daemon.worker import Worker
 from model.errors import ApplyError, CrossfadeError, UsageError
-from model.position import Position
+from model.position import BinlogCoordinate, Position
+from model.tables import TableId
 from stores.control.quarantine import Parked
 from stores.control.table_states import Phase, TableState
 from stores.mysql import ServerInfo, binlog_end, connect_source, probe
@@ -42,6 +43,7 @@ from sync.mysql.decode import TableDecoder
 from sync.mysql.reader import BinlogReader
 from sync.parked_retry import Retried
 from sync.relay.reader import RelayReader
+from sync.sentinel import Sentinel
 from sync.table_phase import TablePhases, needed_from
 from transforms.plan import TablePlan
 
@@ -61,6 +63,7 @@ class Parts:
         self._pauses: dict[str, str] = {}
         self._next_purge = 0.0
         self._kept_after: int | None = None
+        self._sentinel = Sentinel()
         self._rates: dict[str, Rate] = {}
         lowest = start.lowest
         self._relay = open_relay(settings.relay, settings.name, lowest.seq, stop, first=start.first)
@@ -120,6 +123,7 @@ class Parts:
             read_changes=lambda history: ChangeReader(watched, history, TableDecoder, mariadb=info.mariadb),
             settings=settings.apply,
             retry=settings.retry,
+            sentinel=self._sentinel,
         )
 
     def _copy(self, store: StoreStart, phases: TablePhases, steps: PhaseSchema) -> StoreCopy:
@@ -213,6 +217,10 @@ class Parts:
     def keep_after(self, seq: int | None) -> None:
         """Keep what the relay holds after `seq`, until called with None."""
         self._kept_after = seq
+
+    def watch(self, domain: str, tables: Iterable[TableId], until: BinlogCoordinate | None = None) -> None:
+        """Write down instead of applying what the source commits to these tables up to `until` (None: from now on)."""
+        self._sentinel.watch(domain, tables, until)
 
     def failure(self) -> CrossfadeError | None:
         """What makes going on useless: the reader or the copy failed, or every applier has halted."""
@@ -321,9 +329,9 @@ class Parts:
 
     # -- status
 
-    def status(self) -> StatusReport:
-        """How everything is now."""
-        reasons = self._reasons()
+    def status(self, alarms: Sequence[Reason] = ()) -> StatusReport:
+        """How everything is now; `alarms` are what the domains complain of."""
+        reasons = (*self._reasons(), *alarms)
         stores = tuple(self._store_status(applier) for applier in self._appliers.values())
         tables = tuple(
             TableStatus(plan.id, store.name, state.phase, state.rows_copied, state.reason, parked.get(plan.id, 0))

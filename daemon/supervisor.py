@@ -23,6 +23,7 @@ from cutover.readers import Readers
 from cutover.service import Cutovers
 from daemon.continuous import continuous_verification
 from daemon.lifecycle import Stop
+from daemon.lights import Lights
 from daemon.lock import take_daemon_lock
 from daemon.notify import Notifier
 from daemon.orders import Orders
@@ -30,6 +31,7 @@ from daemon.parts import Parts
 from daemon.reporting import Reporting
 from daemon.sampling import Sampling
 from daemon.startup import erase, prepare
+from daemon.status import Reason
 from daemon.until import Until
 from daemon.worker import Worker
 from model.errors import CrossfadeError, Fenced, LockHeld, Refused
@@ -136,6 +138,7 @@ class Supervisor:
             cutovers = stack.enter_context(
                 closing(Cutovers(settings, start.info, start.plan, start.tables, parts, control.fence))
             )
+            cutovers.watch(control.lock)
             rolling = continuous_verification(settings, parts)
             verifying = Worker("verify", lambda: rolling.run(self._stop))
             parts.start()
@@ -172,12 +175,15 @@ class Supervisor:
         rolling: Rolling,
     ) -> Mapping[str, Any]:
         document: Mapping[str, Any] = parts.status().document()
+        lights = Lights(self._settings.name)
         next_beat = 0.0
         sampling = Sampling(self._settings.name, self._settings.report.samples_keep_days)
         while not self._stop.is_set():
+            alarms = [Reason(one.code, f"domain {name}", one.message, one.next) for name, one in cutovers.alarms()]
             document = {
-                **parts.status().document(),
+                **parts.status(alarms).document(),
                 "reverse": cutovers.document(),
+                "domains": cutovers.domains(),
                 "http": board.listening,
                 "verification": rolling.document(),
             }
@@ -186,7 +192,7 @@ class Supervisor:
             self._notifier.tell(WATCHDOG="1", STATUS=f"{document['state']}, {document['health']}")
             now = time.monotonic()
             if now >= next_beat:
-                if self._beat(control, document, readers, sampling):
+                if self._beat(control, document, readers, sampling, lights):
                     board.beat()
                 next_beat = now + 1.0
             if self._observer:
@@ -202,11 +208,14 @@ class Supervisor:
             self._stop.wait(TICK_S)
         return parts.status().document()
 
-    def _beat(self, control: _Control, document: Mapping[str, Any], readers: Readers, sampling: Sampling) -> bool:
+    def _beat(
+        self, control: _Control, document: Mapping[str, Any], readers: Readers, sampling: Sampling, lights: Lights
+    ) -> bool:
         try:
             control.beat(document)
             readers.watch(control.lock)
             sampling.write(control.lock, document)
+            lights.record(control.lock, document["domains"])
             return True
         except Fenced:
             raise

@@ -96,6 +96,14 @@ def _init_command(settings: SourceSettings) -> str:
     return command
 
 
+def account_of(connection: MysqlConnection[Any], thread: int) -> str | None:
+    """`user@host` of a connection that is still open; None when it is gone or not for us to see."""
+    with translated("source"), connection.cursor() as cursor:
+        cursor.execute("SELECT USER, HOST FROM information_schema.PROCESSLIST WHERE ID = %s", (thread,))
+        row = cursor.fetchone()
+    return f"{row[0]}@{row[1]}" if row else None
+
+
 def variables(connection: MysqlConnection[Any], pattern: str = "%") -> dict[str, str]:
     """Global variables whose names match the LIKE pattern, names in lower case."""
     with translated("source"), connection.cursor() as cursor:

@@ -36,6 +36,7 @@ from sync.changes import ChangeSource, SchemaChange, Transaction, located, table
 from sync.parked_retry import Retried
 from sync.parking import Parking
 from sync.postgres.apply import StoreWriter
+from sync.sentinel import LeakNotes, Sentinel
 from sync.table_phase import MAIN, Phase, TablePhases
 from transforms.plan import TablePlan
 
@@ -68,7 +69,11 @@ class StoreApplier:
         read_changes: Callable[[SchemaHistory], ChangeSource],
         settings: ApplySettings,
         retry: RetrySettings,
+        sentinel: Sentinel | None = None,
     ) -> None:
+        """`sentinel` knows which tables must stand still; None: none."""
+        self._sentinel = sentinel or Sentinel()
+        self._sources = {one.source.id: one.source for one in plan.plans}
         self.phases = phases
         self._plan = plan
         self._plan_ids = tuple(one.id for one in plan.plans)
@@ -323,8 +328,16 @@ class StoreApplier:
 
     def _take(self, group: ChangeGroup, transaction: Transaction) -> None:
         try:
+            notes: LeakNotes | None = None
             for batch in self._changes.batches(transaction, group.wanted):
-                group.add(batch, transaction.seq)
+                domain = self._sentinel.domain_of(batch.table, transaction)
+                if domain is None or batch.passed:
+                    group.add(batch, transaction.seq)
+                else:
+                    notes = notes or LeakNotes(transaction, self._sources)
+                    notes.add(domain, batch)
+            if notes is not None:
+                group.leaked(notes.leaks())
         except SchemaChange as change:
             located(change, transaction)
             if self._concerns(group, change):

@@ -15,6 +15,7 @@ from model.errors import ValueRefused
 from model.rows import Op, RowChange
 from model.tables import TableId
 from stores.control.ddl_log import PASSED, DdlEntry
+from stores.control.leaks import Leak
 from sync.cascades import CascadeGraph, Edge, Trigger
 from sync.changes import RowsBatch
 from sync.fold import Segment
@@ -68,6 +69,7 @@ class ChangeGroup:
         self._closures: dict[int, tuple[TablePlan, ...]] = {}
         self.set_active(active)
         self._passed: list[tuple[int, str]] = []
+        self._leaks: list[Leak] = []
         self.rows = 0
         """Changes since the last commit."""
         self.bytes = 0
@@ -96,7 +98,7 @@ class ChangeGroup:
     @property
     def dirty(self) -> bool:
         """Whether anything was added since the last commit."""
-        waiting = bool(self._triggers or self._passed) or self._unwritten > 0
+        waiting = bool(self._triggers or self._passed or self._leaks) or self._unwritten > 0
         return self.rows > 0 or waiting or self._writer.in_transaction
 
     def add(self, batch: RowsBatch, seq: int = 0) -> None:
@@ -118,6 +120,10 @@ class ChangeGroup:
         if self._segment.changes + self._unwritten >= self._max_rows or self._segment_bytes >= self._max_bytes:
             self.flush()
 
+    def leaked(self, leaks: Iterable[Leak]) -> None:
+        """Write these down instead of applying them."""
+        self._leaks += leaks
+
     def flush(self) -> None:
         """Write the segment, and what was parked, into the open transaction."""
         segment, triggers, items = self._segment, self._triggers, self._items
@@ -135,6 +141,9 @@ class ChangeGroup:
         for seq, statement in self._passed:
             self._writer.log_ddl(DdlEntry(seq, statement, PASSED))
         self._passed = []
+        for leak in self._leaks:
+            self._writer.log_leak(leak)
+        self._leaks = []
         self._ordinal = 0
 
     @property

@@ -19,6 +19,7 @@ from config.settings import Settings
 from model.errors import ApplyError, Busy, CrossfadeError, ValueRefused
 from model.rows import Row
 from model.tables import TableDef, TableId
+from stores.control import checkpoints
 from stores.control.checkpoints import Checkpoint
 from stores.control.verify_runs import StoredFinding
 from stores.errors import translated
@@ -95,6 +96,7 @@ class Repair:
     ) -> None:
         """`journal` is called for each row right after the transaction that mended it."""
         self._access = TableAccess(settings, info, tables, plan, stop)
+        self._stream = settings.name
         self._plans = {item.id: item for item in plan.plans}
         self._deadline_s = deadline_s
         self._dry_run = dry_run
@@ -163,6 +165,9 @@ class Repair:
         with translated(f"store {check.plan.target.store}"), check.target.connection.transaction():
             if not self._dry_run:
                 alignment.hold()
+                # Like the applier: no trigger fires, a cutover's gate among them, and no reverse stream sends it back.
+                check.target.connection.execute("SET LOCAL session_replication_role = replica")
+                checkpoints.touch(check.target.connection, self._stream)
             low = alignment.low()
             if low is None:
                 return [], list(batch), "the store has no checkpoint"

@@ -95,6 +95,11 @@ def hold_fence(connection: PostgresConnection, stream: str, fence: int) -> None:
         raise Fenced(stream=stream, ours=fence, theirs=row[0] if row else None)
 
 
+def touch(connection: PostgresConnection, stream: str) -> None:
+    """Write to the stream's row without moving it: so the open transaction is known as ours by the reverse streams."""
+    connection.execute("UPDATE crossfade.checkpoint SET updated_at = clock_timestamp() WHERE stream = %s", (stream,))
+
+
 def advance(
     connection: PostgresConnection,
     previous: Checkpoint,

@@ -116,6 +116,16 @@ def newer(connection: PostgresConnection, name: str, domain: str, seen: int) -> 
     return found, int(rows[-1][9]) if rows else seen
 
 
+def last_of(connection: PostgresConnection, name: str, domain: str, step: str, kind: Kind) -> Entry | None:
+    """The newest entry of a step of one kind, None when there is none."""
+    row = connection.execute(
+        "SELECT domain, epoch, step, kind, facts, actor, fence, at_us, digest FROM crossfade.cutover_journal "
+        "WHERE name = %s AND domain = %s AND step = %s AND kind = %s ORDER BY id DESC LIMIT 1",
+        (name, domain, step, str(kind)),
+    ).fetchone()
+    return Entry(row[0], row[1], row[2], Kind(row[3]), *row[4:]) if row else None
+
+
 def broken_at(chain: Iterable[Entry], before: str = ORIGIN) -> Entry | None:
     """The first entry whose digest does not follow from the one before; None when the chain holds."""
     for entry in chain:

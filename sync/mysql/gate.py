@@ -266,6 +266,20 @@ class SourceGate:
         row = self._try(f"epoch = {epoch:d}", f"epoch = {was:d} AND closed = 1 AND expires_s IS NULL")
         return row.epoch == epoch and row.final
 
+    def shut_again(self, epoch: int) -> bool:
+        """Close for good a gate that should be, of this epoch or before; False when it was. A later one is not touched.
+
+        For when a hand opened it, or a failover lost the commit that had closed it.
+        """
+        row = self.must_read()
+        if row.final or row.epoch > epoch:
+            return False
+        self._try(
+            f"closed = 1, expires_s = NULL, epoch = {epoch:d}",
+            f"epoch <= {epoch:d} AND NOT (closed = 1 AND expires_s IS NULL)",
+        )
+        return True
+
     def mark(self) -> int:
         """Rewrite the marker row; what is in the binlog up to now is what the stores must reach. Gives its number."""
         table = quoted_name(self._database, MARKER)

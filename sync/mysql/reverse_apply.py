@@ -38,7 +38,7 @@ _SHOWN: Final = 80
 _REFUSALS: Final = frozenset({1048, 1062, 1264, 1265, 1292, 1364, 1366, 1406, 1416, 1690, 3140, 3819, 4025})
 """Errors that say that a row cannot be held: NULL, duplicate key, range, length, characters, geometry, JSON, CHECK."""
 _DUPLICATE: Final = 1062
-_SESSION: Final = (
+SESSION: Final = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', "
     "SESSION foreign_key_checks = 0, SESSION unique_checks = 1, SESSION time_zone = '+00:00', "
     f"SESSION innodb_lock_wait_timeout = {LOCK_WAIT_S}, SESSION wait_timeout = 604800"
@@ -74,7 +74,7 @@ def connect(settings: SourceSettings) -> tuple[MysqlConnection[Any], ServerInfo]
     )
     try:
         with translated("source"), connection.cursor() as cursor:
-            cursor.execute(_SESSION)
+            cursor.execute(SESSION)
             cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
             cursor.execute("SELECT @@binlog_format")
             (row,) = cursor.fetchall()

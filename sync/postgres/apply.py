@@ -11,15 +11,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import psycopg
+import structlog
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
 from model.errors import ApplyError, ConnectionLost, Refused, ValueRefused
 from model.position import Position
 from model.rows import ABSENT, Field, Op, Row
-from stores.control import checkpoints, ddl_log, table_states
+from stores.control import checkpoints, ddl_log, leaks, table_states
 from stores.control.checkpoints import Checkpoint
 from stores.control.ddl_log import DdlEntry
+from stores.control.leaks import Leak
 from stores.control.table_states import TableState
 from stores.errors import translated
 from stores.postgres import PostgresConnection
@@ -31,6 +33,8 @@ from sync.postgres.staging import copy_blocks, copy_field
 from sync.postgres.statements import Mask, PlanStatements, stage_name
 from sync.routing import TargetChange
 from transforms.plan import TablePlan
+
+log = structlog.get_logger(__name__)
 
 STAGE_ROWS = 200
 """From this many rows of one plan in a segment on, COPY into staging is cheaper than single statements."""
@@ -176,6 +180,13 @@ class StoreWriter:
         self.begin()
         with translated(self._where):
             ddl_log.append(self.connection, self.checkpoint.stream, entry)
+
+    def log_leak(self, leak: Leak) -> None:
+        """Record in the open transaction what was not applied because its domain is served by the stores."""
+        self.begin()
+        with translated(self._where):
+            leaks.append(self.connection, self.checkpoint.stream, leak)
+        log.error("source_leak", domain=leak.domain, table=leak.table, position=leak.position, rows=leak.row_count)
 
     def clear_sweep(self, plan_id: str) -> None:
         """Take back the mark of a sweep in the open transaction that has swept."""

@@ -210,6 +210,21 @@ class StoreGate:
         ).fetchall()
         return {str(row[0]) for row in rows}
 
+    def old_writers(self, seconds: float) -> list[tuple[int, float]]:
+        """(pid, age in seconds) of transactions older than `seconds` that hold a writer's lock on one of the tables."""
+        names = [_name(table).as_string(None) for table in self._tables]
+        with translated(self._where):
+            rows = self._connection.execute(
+                "SELECT DISTINCT a.pid, extract(epoch from clock_timestamp() - a.xact_start)::float8 AS age "
+                "FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid WHERE l.locktype = 'relation' "
+                "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+                "AND l.relation = ANY (SELECT to_regclass(name)::oid FROM unnest(%s::text[]) AS name) "
+                "AND l.mode = ANY(%s) AND a.pid <> pg_backend_pid() "
+                "AND a.xact_start < clock_timestamp() - make_interval(secs => %s) ORDER BY age DESC",
+                (names, list(WRITERS), seconds),
+            ).fetchall()
+        return [(int(pid), float(age)) for pid, age in rows]
+
     def _sequences(self) -> list[sql.Identifier]:
         found = []
         for table in self._tables:

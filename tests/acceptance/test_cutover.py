@@ -166,7 +166,7 @@ def test_there_and_back_and_there_again(
         reports[-1].write_text(json.dumps(forged))
         assert check_report(reports[-1])[1] is not None
         # No way back from here, and no cutover either.
-        assert migration.run("finalize", "orders", "--confirm", "orders").code == 0
+        assert migration.run("finalize", "orders", "--confirm", "orders", "--before-soak").code == 0
         assert where(migration) == ("complete", "stores")
         assert migration.run("rollback", "run", "orders", "--confirm", "orders").code == ExitCode.REFUSED
         assert_serves(shop, source_db, "stores")

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
-from cutover import checks
-from cutover.checks import GateResult, checks_for, documents, measure, refuse
+from cutover import checks, trip_checks
+from cutover.checks import checks_for
+from cutover.consents import Consents
+from cutover.gate_result import GateResult, documents, measure, overridden, refuse
 from cutover.phases import Phase
-from model.errors import Busy, ExitCode, Refused
+from cutover.trips import Trips
+from model.errors import Busy, ExitCode, Refused, UsageError
 from stores.control.verify_proof import TableProof
 
 
@@ -22,8 +25,8 @@ class _Site:
     lossy: dict[str, str] = field(default_factory=dict)
     accepted: tuple[str, ...] = ()
     streaming: bool = True
-    trip_s: float = 0.1
     dropped: int = 0
+    reverse_trips: Trips = field(default_factory=Trips)
 
     @property
     def domain(self) -> Any:
@@ -34,7 +37,6 @@ class _Site:
     @property
     def settings(self) -> Any:
         return SimpleNamespace(
-            domains={"shop": SimpleNamespace(gates={"accept_lossy": list(self.accepted)})},
             cutover=SimpleNamespace(max_lag_s=2.0),
         )
 
@@ -43,8 +45,8 @@ class _Site:
         return SimpleNamespace(streams=lambda plan_id: self.streaming)
 
     @property
-    def reverse(self) -> Any:
-        return SimpleNamespace(round_trip=lambda timeout_s: self.trip_s)
+    def consents(self) -> Consents:
+        return Consents(frozenset(self.accepted))
 
     def drop(self) -> None:
         self.dropped += 1
@@ -74,10 +76,36 @@ def test_streaming() -> None:
     assert _measure(checks.streaming, streaming=False).value == "p"
 
 
-def test_reverse_round_trip() -> None:
-    found = _measure(checks.reverse_round_trip, trip_s=1.5)
-    assert found.passed and found.seconds == 1.5
-    assert not _measure(checks.reverse_round_trip, trip_s=2.5).passed
+def test_round_trips_are_judged_by_all_of_the_last_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = _Site()
+    took = iter([0.1, 0.2, 1.5, 2.5])
+    monkeypatch.setattr(trip_checks, "reverse_trip", lambda site, limit: site.reverse_trips.add(next(took)))
+    found = checks.reverse_round_trip(site, threading.Event())  # type: ignore[arg-type]
+    assert found.passed and "p95 1.500 s, longest 1.500 s of 3" in found.value and found.limit == "p95 ≤ 2 s"
+    # One more, and it is enough to be refused.
+    found = checks.reverse_round_trip(site, threading.Event())  # type: ignore[arg-type]
+    assert not found.passed and "of 4" in found.value and found.next
+
+
+def test_a_gate_is_overridden_by_name_and_reason_only_where_nothing_is_lost_by_it() -> None:
+    closed = [GateResult("durability", False, "sync_binlog = 0", "1"), GateResult("verified", False, "never", "passed")]
+    found = overridden(closed, {"durability": "a test"})
+    assert [(gate.passed, gate.overridden) for gate in found] == [(True, "a test"), (False, "")]
+    assert documents(found)[0]["overridden"] == "a test"
+    with pytest.raises(UsageError, match="gate verified cannot be overridden"):
+        overridden(closed, {"verified": "in a hurry"})
+
+
+def test_consents_come_from_the_configuration_and_the_order() -> None:
+    settings: Any = SimpleNamespace(gates={"accept_lossy": ["a.b"], "override": {"retention": "short on purpose"}})
+    found = Consents.of(
+        settings, {"accept_lossy": ["c.d"], "override": ["durability=because"], "accept_identity": True}
+    )
+    assert found == Consents(
+        frozenset({"a.b", "c.d"}), {"retention": "short on purpose", "durability": "because"}, True
+    )  # fmt: skip
+    with pytest.raises(UsageError, match="without a reason"):
+        Consents.of(settings, {"override": ["durability"]})
 
 
 def test_what_cannot_be_measured_has_not_passed() -> None:

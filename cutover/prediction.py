@@ -1,0 +1,85 @@
+"""What a write stop would take now: its steps are timed against the running servers, as far as they change nothing.
+
+A part has a low and a high figure in seconds; the sum of each is the range that `rehearse` tells.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cutover.final_check import FinalCheck
+from cutover.site import Site
+from cutover.trips import TripFigures
+from stores.errors import translated
+from sync.mysql.source_ids import next_auto_increment
+from sync.postgres.sequences import next_id
+
+MARGIN_S: Final = 0.25
+"""Added to the high figure: journal entries and whatever nobody measures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One step of a write stop, predicted; seconds."""
+
+    step: str
+    low_s: float
+    high_s: float
+
+
+def span(parts: Iterable[Part]) -> tuple[float, float]:
+    """The whole write stop, from low to high."""
+    parts = tuple(parts)
+    return sum(part.low_s for part in parts), sum(part.high_s for part in parts) + MARGIN_S
+
+
+def trip_part(step: str, trips: TripFigures) -> Part:
+    """A step that waits for one round trip."""
+    return Part(step, trips.median_s, max(trips.p95_s, trips.median_s))
+
+
+def cutover_parts(site: Site, check: FinalCheck) -> tuple[Part, ...]:
+    """A cutover's write stop, but for the two round trips. Raises CrossfadeError."""
+    return (
+        Part("close_source", 0.0, _oldest_writer_s(site)),
+        _timed("prove_closed", lambda: site.gate().missing(site.domain.table_ids)),
+        _timed("final_check", check.count),
+        _timed("sequences", lambda: [next_auto_increment(site.source(), plan.source) for plan in site.domain.plans]),
+    )
+
+
+def rollback_parts(site: Site, check: FinalCheck) -> tuple[Part, ...]:
+    """A rollback's write stop, but for the round trip. Raises CrossfadeError."""
+
+    def canaries() -> None:
+        for store in site.domain.stores:
+            gate = site.store_gate(store)
+            for table in site.domain.targets(store):
+                gate.refused(table)
+
+    return (
+        _timed("prove_closed", canaries),
+        _timed("final_check", check.count),
+        _timed("counters", lambda: [next_id(site.store(plan.target.store), plan.target) for plan in site.domain.plans]),
+    )
+
+
+def _timed(step: str, act: Callable[[], Any]) -> Part:
+    began = time.monotonic()
+    act()
+    took = time.monotonic() - began
+    return Part(step, took, 2 * took)
+
+
+def _oldest_writer_s(site: Site) -> float:
+    """Closing waits for writers in flight: the oldest there is now stands for those to come."""
+    with translated("source"), site.source().cursor() as cursor:
+        cursor.execute(
+            "SELECT COALESCE(MAX(TIMESTAMPDIFF(SECOND, trx_started, NOW())), 0) FROM information_schema.INNODB_TRX "
+            "WHERE trx_rows_modified > 0"
+        )
+        row = cursor.fetchone()
+    return float(row[0]) if row else 0.0

@@ -1,0 +1,202 @@
+"""Reads what a store committed and the source has not got, without confirming any of it: whole transactions in order.
+
+For counting what a rollback now would leave behind, and for writing it down before somebody accepts that. The slot must
+not be read by anybody else meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from pydantic import SecretStr
+
+from model.errors import CrossfadeError, TimedOut
+from model.rows import Op
+from stores.control.names import SCHEMA
+from stores.mysql import ServerInfo
+from sync.mysql.reverse_statements import ReverseStatements
+from sync.postgres import slots
+from sync.postgres.changes import Keepalive, SlotReader
+from sync.postgres.pgoutput import (
+    UNCHANGED,
+    Begin,
+    Commit,
+    Delete,
+    Insert,
+    Lsn,
+    Message,
+    Relation,
+    Truncate,
+    Update,
+    Values,
+    lsn_text,
+)
+from sync.reverse_rows import SourceChange, TableBinding
+from transforms.reverse import ReversePlan
+
+SILENCE_S: Final = 60.0
+"""No message for so long though the end was not reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class StrandedChange:
+    """One change of one row, as the store has it and as the source would take it."""
+
+    op: str
+    """insert, update, delete or truncate."""
+    table: str
+    """`schema.table` in the store."""
+    source: str
+    """`database.table` in the source; "" for a table that the plan does not know."""
+    old: Mapping[str, str | None] | None
+    """The whole row before, by the store's column names, in PostgreSQL's text."""
+    new: Mapping[str, str | None] | None
+    statement: str | None
+    """What brings it about on the source, None when the source cannot hold it."""
+    refused: str = ""
+    """Why there is no statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class StrandedTransaction:
+    """One transaction of the store; `lsn` is its end, as text, `committed_s` epoch seconds."""
+
+    store: str
+    lsn: str
+    xid: int
+    committed_s: float
+    changes: tuple[StrandedChange, ...]
+
+
+@dataclass(slots=True)
+class StrandedReader:
+    """One store's slot, read from `after` on up to `until`. For one thread; use `transactions` once."""
+
+    dsn: SecretStr
+    store: str
+    slot: str
+    plans: Iterable[ReversePlan]
+    info: ServerInfo
+    after: Lsn
+    """What the source has: its progress row."""
+    until: Lsn
+    """A boundary message written after the last change that counts."""
+    _plans: dict[tuple[str, str], ReversePlan] = field(init=False)
+    _statements: dict[str, ReverseStatements] = field(default_factory=dict)
+    _relations: dict[int, Relation] = field(default_factory=dict)
+    _bindings: dict[int, TableBinding | None] = field(default_factory=dict)
+    _marks: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._plans = {(plan.plan.target.schema, plan.plan.target.name): plan for plan in self.plans}
+
+    def transactions(self, stop: threading.Event) -> Iterator[StrandedTransaction]:
+        """Every transaction of others. Raises ConnectionLost, SlotUnusable, TimedOut; SlotUnusable when WAL is gone."""
+        with contextlib.closing(SlotReader(self.dsn, self.slot, self.slot, self.after)) as reader:
+            began: Begin | None = None
+            changes: list[StrandedChange] = []
+            ours = False
+            heard = time.monotonic()
+            for found in reader.messages(stop):
+                if found is None:
+                    if time.monotonic() - heard > SILENCE_S:
+                        raise TimedOut(f"store {self.store} did not show {lsn_text(self.until)}", slot=self.slot)
+                    continue
+                if isinstance(found, Keepalive):
+                    if began is None and found.wal_end >= self.until:
+                        return
+                    continue
+                heard = time.monotonic()
+                message = found[1]
+                if isinstance(message, Begin):
+                    began, changes, ours = message, [], False
+                elif isinstance(message, Commit):
+                    assert began is not None
+                    if changes and not ours and message.commit_lsn >= self.after:
+                        yield StrandedTransaction(
+                            self.store, lsn_text(message.end_lsn), began.xid, message.commit_time, tuple(changes)
+                        )
+                    began = None
+                    if message.end_lsn >= self.until:
+                        return
+                elif isinstance(message, Relation):
+                    self._bind(message)
+                elif isinstance(message, Insert | Update | Delete) and message.relation in self._marks:
+                    ours = True
+                else:
+                    changes += self._changes(message)
+
+    def _bind(self, relation: Relation) -> None:
+        self._relations[relation.oid] = relation
+        self._marks.discard(relation.oid)
+        self._bindings.pop(relation.oid, None)
+        if relation.schema == SCHEMA and relation.table in slots.MARK_TABLES:
+            self._marks.add(relation.oid)
+            return
+        plan = self._plans.get((relation.schema, relation.table))
+        with contextlib.suppress(CrossfadeError):  # a table that has changed: its rows are told, without a statement
+            self._bindings[relation.oid] = TableBinding(relation, plan) if plan is not None else None
+
+    def _changes(self, message: Message) -> Iterator[StrandedChange]:
+        if isinstance(message, Truncate):
+            for oid in message.relations:
+                if oid in self._relations and oid not in self._marks:
+                    yield self._told("truncate", oid, None, None, None)
+        elif isinstance(message, Insert):
+            yield self._told("insert", message.relation, None, message.new, message)
+        elif isinstance(message, Update):
+            new = message.new
+            if message.old is not None and message.whole:
+                new = tuple(was if now is UNCHANGED else now for was, now in zip(message.old, new, strict=True))
+            yield self._told("update", message.relation, message.old, new, message)
+        elif isinstance(message, Delete):
+            yield self._told("delete", message.relation, message.old, None, message)
+
+    def _told(
+        self, op: str, oid: int, old: Values | None, new: Values | None, message: Insert | Update | Delete | None
+    ) -> StrandedChange:
+        relation = self._relations[oid]
+        binding = self._bindings.get(oid)
+        statement: str | None = None
+        refused = "the plan does not know the table" if binding is None else ""
+        if binding is not None:
+            try:
+                change = SourceChange(binding.plan, None) if message is None else binding.change(message)
+                statement = self._statement(change).decode()
+            except CrossfadeError as error:
+                refused = str(error)
+        return StrandedChange(
+            op, f"{relation.schema}.{relation.table}", str(binding.plan.source.id) if binding else "",
+            _named(relation, old), _named(relation, new), statement, refused,
+        )  # fmt: skip
+
+    def _statement(self, change: SourceChange) -> bytes:
+        plan = change.plan
+        sql = self._statements.get(plan.id)
+        if sql is None:
+            sql = self._statements[plan.id] = ReverseStatements(plan, self.info)
+        if change.op is Op.INSERT:
+            assert change.new is not None
+            return sql.insert([sql.values(change.new)])
+        if change.op is Op.UPDATE:
+            assert change.old is not None and change.new is not None
+            return sql.update(change.old, change.new, change.changed)
+        if change.op is Op.DELETE:
+            assert change.old is not None
+            return sql.delete(change.old)
+        return sql.delete_all()
+
+
+def _named(relation: Relation, values: Values | None) -> dict[str, str | None] | None:
+    if values is None:
+        return None
+    return {
+        column.name: value.decode() if isinstance(value, bytes) else None
+        for column, value in zip(relation.columns, values, strict=True)
+        if value is not UNCHANGED
+    }
