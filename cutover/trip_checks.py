@@ -22,14 +22,18 @@ BUDGET_SHARE: Final = 0.5
 
 def marker_round_trip(site: Site, stop: threading.Event) -> GateResult:
     """A marker row written on the source is behind every store's checkpoint soon after."""
-    figures = _measured(site.forward_trips, lambda: forward_trip(site, TRIP_S, stop))
+    figures = _measured(site.forward_trips, lambda: forward_trip(site, _patience_s(site), stop))
     return _trip("marker_round_trip", figures, site, "See which store lags: crossfade status")
 
 
 def reverse_round_trip(site: Site, stop: threading.Event) -> GateResult:
     """The way back was rehearsed: a message of every store came to the source's progress row soon after."""
-    figures = _measured(site.reverse_trips, lambda: reverse_trip(site, TRIP_S))
+    figures = _measured(site.reverse_trips, lambda: reverse_trip(site, _patience_s(site)))
     return _trip("reverse_round_trip", figures, site, f"crossfade rollback status {site.domain.name}")
+
+
+def _patience_s(site: Site) -> float:
+    return max(TRIP_S, 2 * site.settings.cutover.max_lag_s)
 
 
 def _measured(trips: Trips, go: Callable[[], float]) -> TripFigures:
