@@ -119,8 +119,8 @@ def coverage(control: PostgresConnection, name: str, since_s: float) -> dict[str
     every = max(1, len(moments) // 400)
     return {
         "rows": rows,
-        "rows_proven": sum(chunk.rows for chunk in proven),
-        "percent": percent_proven(sum(chunk.rows for chunk in proven), rows, complete=whole),
+        "rows_proven": max(0, sum(chunk.rows for chunk in proven) - differ),
+        "percent": percent_proven(max(0, sum(chunk.rows for chunk in proven) - differ), rows, complete=whole),
         "percent_within_day": percent_proven(sum(chunk.rows for chunk in recent), rows, complete=lately),
         "oldest_age_s": round(max(ages), 1) if ages else None,
         "history": [

@@ -117,6 +117,16 @@ class _Series(Collector):
             "crossfade_verify_mismatched_rows", "Findings that are open.", ["table"],
             [([plan], count) for plan, count in self._records.open_findings().items()],
         )  # fmt: skip
+        proofs = {plan: found["proof"] for plan, found in self._records.proofs().items()}
+        yield _gauge(
+            "crossfade_proven_ratio", "Share of the table's rows that are proven equal.", ["table"],
+            [([plan], proof["percent"] / 100) for plan, proof in proofs.items()],
+        )  # fmt: skip
+        yield _gauge(
+            "crossfade_oldest_proof_timestamp_seconds", "When the table's oldest proof was begun.", ["table"],
+            [([plan], time.time() - proof["oldest_age_s"])
+             for plan, proof in proofs.items() if proof["oldest_age_s"] is not None],
+        )  # fmt: skip
         run = self._records.verify_run(None)
         if run is not None:
             tables = run["verdict"].get("tables", ())
@@ -133,6 +143,12 @@ class _Series(Collector):
             for name, state in self._records.domains().items()
             if state["result"].get("write_stop_s") is not None
         ]
+        ready = [
+            ([name], float(all(gate["passed"] for gate in state["result"]["gates"])))
+            for name, state in self._records.domains().items()
+            if state["result"].get("gates")
+        ]
+        yield _gauge("crossfade_cutover_ready", "1 when the last check found every gate passed.", ["domain"], ready)
         yield _gauge("crossfade_cutover_write_stop_seconds", "Write stop of the last move.", ["domain"], stops)
 
 
@@ -149,6 +165,10 @@ def _migration(status: Mapping[str, Any]) -> Iterator[Metric]:
         "crossfade_reason", "1 for each reason that the health is not perfect.", ["code", "subject"],
         [([code, subject], 1) for code, subject in sorted({(r["code"], r["subject"]) for r in status["reasons"]})],
     )  # fmt: skip
+    throttled = [([r["message"]], 1.0) for r in status["reasons"] if r["code"] == "COPY_THROTTLED"]
+    yield _gauge("crossfade_throttled", "1 while the copy waits, with the reason.", ["reason"], throttled)
+    held = sum(table["phase"] == "held" for table in status["tables"])
+    yield _gauge("crossfade_ddl_pending", "Tables that are held until somebody decides.", [], [([], float(held))])
     copy = status.get("copy")
     if copy:
         yield _counter("crossfade_copy_rows", "Rows copied.", [], [([], copy["rows_done"])])

@@ -308,7 +308,7 @@ async function showEvents() {
   $("events").replaceChildren(...events.reverse().map((one) => {
     const moment = new Date(one.at);
     const clock = moment.toLocaleString("en-GB", { day: "2-digit", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" });
-    return el("li", {}, el("time", { dateTime: one.at }, clock), one.message);
+    return el("li", {}, el("time", { dateTime: one.at }, clock), one.kind === "daemon_stopped" ? `the daemon stopped: ${one.message}` : one.message);
   }));
 }
 

@@ -127,7 +127,7 @@ def test_a_gateway_follows_a_domain_there_and_back(shop: Shop) -> None:
         refused = migration.run("route", "set", "orders", "--reads", "source")
         assert refused.code == 3, refused
         migration.ok("rollback", "run", "orders", "--confirm", "orders", timeout_s=300)
-        (proof,) = (migration.folder / "crossfade-reports").glob("cutover-orders-*.json")
+        (proof,) = (migration.folder / "reports").glob("cutover-orders-*.json")
         migration.ok("report", "verify", "--offline", str(proof))
         back = client.get("/v1/routes/orders").json()
         assert (back["side"], back["reads"]) == ("source", "source")
@@ -175,7 +175,7 @@ def test_the_daemon_tells_and_takes_orders(migration: Migration) -> None:
         assert (status["schema"], status["source"]["connected"]) == ("crossfade.status/1", True)
         (table,) = client.get("/api/v1/tables").json()["tables"]
         assert (table["phase"], table["verified"], table["open_findings"]) == ("streaming", "pass", 0)
-        assert client.get("/api/v1/tables/t").json()["tables"] == [table]
+        assert [one["plan"] for one in client.get("/api/v1/tables/t").json()["tables"]] == [table["plan"]]
         run = client.get("/api/v1/verify").json()
         assert client.get(f"/api/v1/verify/{run['id']}").json()["verdict"]["tables"]
         assert client.get("/api/v1/history").json()["events"][0]["kind"] == "daemon_started"
@@ -260,6 +260,7 @@ def check_metrics(text: str) -> None:
     assert value("crossfade_target_lag_seconds", target="main") >= 0
     assert value("crossfade_route_side", domain="all", side="source") == 1
     assert value("crossfade_domain_phase", domain="all", phase="following") == 1
+    assert value("crossfade_proven_ratio") == 1 and value("crossfade_ddl_pending") == 0
     assert value("crossfade_verify_runs", mode="auto", result="pass") == 1
     assert abs(value("crossfade_source_last_event_timestamp_seconds") - time.time()) < 60
     assert len(families["crossfade_verify_last_success_timestamp_seconds"].samples) == 1
