@@ -11,7 +11,7 @@ from console.domain_orders import confirmed, known_domain, order, show_status
 from console.leaks import show_leaks
 from console.output import Invocation
 from console.plan_text import plan_document
-from daemon.planning import read_plan
+from daemon.planning import read_followed
 
 Domain = Annotated[str, typer.Argument(metavar="DOMAIN", help="A domain of the configuration.")]
 Lossy = Annotated[
@@ -55,7 +55,7 @@ def plan(context: typer.Context, domain: Domain) -> None:
     invocation: Invocation = context.obj
     settings = load_settings(invocation.config)
     known_domain(settings, domain)
-    planned = read_plan(settings)
+    planned = read_followed(settings)
     document = plan_document(settings, domain, planned.plan, planned.tables)
     if invocation.json:
         invocation.emit("crossfade.cutover-plan/1", document)

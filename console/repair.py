@@ -13,7 +13,7 @@ import typer
 from config.load import load_settings
 from console.output import Invocation
 from cutover.served import served_by_stores
-from daemon.planning import Planned, planned_by_history
+from daemon.planning import Planned, read_followed
 from model.errors import ExitCode, UsageError
 from stores.control import domains, verify_runs
 from stores.control.migrations import prepare_control
@@ -57,7 +57,7 @@ def repair(
     if (key or between or whole) and (len(table or ()) != 1 or verify is not None):
         raise UsageError("--key, --range and --whole are about one table", hint="Name it: --table TABLE")
     settings = load_settings(invocation.config)
-    planned = planned_by_history(settings)
+    planned = read_followed(settings)
     with closing(connect_store(settings.control_dsn, application="crossfade repair")) as connection:
         prepare_control(connection)
         with translated("control store"):

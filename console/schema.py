@@ -1,4 +1,4 @@
-"""`schema plan|apply|pending`: the stores' tables, as DDL, created, or shown as a difference; held tables."""
+"""`schema plan|apply|pending|approve|reject`: the stores' tables as DDL or as a difference; held tables."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import typer
 from config.load import load_settings
 from config.settings import Settings
 from console.output import Invocation
-from daemon.planning import read_plan
-from model.errors import ExitCode, UsageError
-from stores.control import table_states
+from daemon.client import ask
+from daemon.planning import read_followed
+from model.errors import ExitCode, Refused, UsageError
+from stores.control import held_ddl, table_states
 from stores.errors import translated
 from stores.postgres import connect_store
 from sync.postgres.drift import Difference, differences, render
@@ -53,7 +54,7 @@ def plan(
     settings = load_settings(invocation.config)
     if store is not None and store not in settings.stores:
         raise UsageError(f"there is no store {store}", hint=f"Stores: {', '.join(settings.stores)}")
-    planned = read_plan(settings)
+    planned = read_followed(settings)
     if diff:
         found = _drift(settings, planned.plan, [store] if store else list(settings.stores))
         if invocation.json:
@@ -90,7 +91,7 @@ def apply(context: typer.Context) -> None:
     """Create the tables (indexes and foreign keys come after the copy). Running it again changes nothing."""
     invocation: Invocation = context.obj
     settings = load_settings(invocation.config)
-    planned = read_plan(settings)
+    planned = read_followed(settings)
     created: dict[str, list[str]] = {}
     with ExitStack() as stack:
         connections = {
@@ -111,27 +112,109 @@ def apply(context: typer.Context) -> None:
 
 @schema_app.command("pending")
 def pending(context: typer.Context) -> int:
-    """List held tables with the reason: a statement of the source, a full quarantine. Exit 5 when there are any."""
+    """List held tables: what for, and what would run in the store on approval. Exit 5 when there are any."""
     invocation: Invocation = context.obj
     settings = load_settings(invocation.config)
-    held: list[dict[str, str | int | None]] = []
-    for name, store in settings.stores.items():
-        with (
-            closing(connect_store(store.dsn, application="crossfade schema")) as connection,
-            translated(f"store {name}"),
-        ):
-            row = connection.execute("SELECT to_regclass('crossfade.table_state') IS NOT NULL").fetchone()
-            states = table_states.load(connection, settings.name) if row and row[0] else {}
-        held.extend(
-            {"store": name, "plan": state.plan_id, "reason": state.reason, "applied_seq": state.applied_seq}
-            for state in states.values()
-            if state.phase is table_states.Phase.HELD
-        )
+    held = [one for name in settings.stores for one in _held(settings, name)]
     if invocation.json:
-        invocation.emit("crossfade.schema-pending/1", {"held": held})
-    else:
-        for one in held:
-            invocation.say(f"{one['plan']}: {one['reason']}")
-        if not held:
-            invocation.say("no table is held")
+        invocation.emit("crossfade.schema-pending/1", {"held": [dataclasses.asdict(one) for one in held]})
+        return ExitCode.DIFFERENCES if held else ExitCode.CLEAN
+    for one in held:
+        invocation.say(f"{one.plan}: {one.reason}")
+        if one.source_statement:
+            invocation.say(f"  the source ran:   {one.source_statement}")
+        for statement in one.store_statement.split(";\n") if one.store_statement else ():
+            invocation.say(f"  on approval:      {statement};")
+        invocation.say(*[f"  next: {step}" for step in one.next_steps])
+    if not held:
+        invocation.say("no table is held")
     return ExitCode.DIFFERENCES if held else ExitCode.CLEAN
+
+
+@schema_app.command("approve")
+def approve(
+    context: typer.Context,
+    table: Annotated[str, typer.Argument(help="The source table, as `schema pending` names it.")],
+    confirm: Annotated[str | None, typer.Option("--confirm", metavar="TABLE", help="The table again.")] = None,
+) -> None:
+    """Let the store do what the source did to a held table, and let the table go on."""
+    invocation: Invocation = context.obj
+    settings = load_settings(invocation.config)
+    waiting = [one for name in settings.stores for one in _held(settings, name) if _names(one.plan, table)]
+    statements = [one.store_statement for one in waiting if one.store_statement]
+    if statements and confirm is None and not invocation.no_input and invocation.stderr.is_terminal:
+        invocation.say(*statements)
+        confirm = typer.prompt(f"this runs in the store; type {table}", err=True)
+    if statements and confirm != table:
+        raise NotConfirmed(
+            "this would run in the store: " + "; ".join(statements),
+            hint=f"If you mean it: crossfade schema approve {table} --confirm {table}",
+        )
+    _decide(invocation, settings, table, accept=True)
+
+
+@schema_app.command("reject")
+def reject(context: typer.Context, table: Annotated[str, typer.Argument(help="The source table.")]) -> None:
+    """Keep in the store what the source took away from a held table, and let the table go on without it."""
+    invocation: Invocation = context.obj
+    _decide(invocation, load_settings(invocation.config), table, accept=False)
+
+
+class NotConfirmed(Refused):
+    """The table's name has to be typed again."""
+
+    exit_code = ExitCode.CONFIRM
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Held:
+    """A held table of a store."""
+
+    store: str
+    plan: str
+    reason: str
+    applied_seq: int | None
+    source_statement: str = ""
+    store_statement: str = ""
+    next_steps: tuple[str, ...] = ()
+
+
+def _held(settings: Settings, store: str) -> list[_Held]:
+    with (
+        closing(connect_store(settings.stores[store].dsn, application="crossfade schema")) as connection,
+        translated(f"store {store}"),
+    ):
+        row = connection.execute("SELECT to_regclass('crossfade.held_ddl') IS NOT NULL").fetchone()
+        if not row or not row[0]:
+            return []
+        states = table_states.load(connection, settings.name)
+        waiting = {
+            one.plan_id: one for one in held_ddl.load(connection, settings.name) if one.decision is None
+        }  # fmt: skip
+    found = []
+    for state in states.values():
+        if state.phase is not table_states.Phase.HELD:
+            continue
+        ddl = waiting.get(state.plan_id)
+        name = state.plan_id.partition(">")[0].rpartition(".")[2]
+        steps: tuple[str, ...] = ()
+        if ddl is not None and ddl.store_statement:
+            steps = (f"crossfade schema approve {name} --confirm {name}", f"crossfade schema reject {name}")
+        statement, target = (ddl.statement, ddl.store_statement) if ddl is not None else ("", "")
+        found.append(_Held(store, state.plan_id, state.reason or "", state.applied_seq, statement, target, steps))
+    return found
+
+
+def _names(plan_id: str, table: str) -> bool:
+    source = plan_id.partition(">")[0]
+    return table in (plan_id, source, source.rpartition(".")[2])
+
+
+def _decide(invocation: Invocation, settings: Settings, table: str, *, accept: bool) -> None:
+    result = ask(settings, "schema_decide", {"table": table, "accept": accept})
+    if invocation.json:
+        invocation.emit("crossfade.schema-decide/1", result)
+        return
+    word = "approved" if accept else "rejected"
+    invocation.say(*[f"{word}: {plan} goes on" for plan in result["plans"]])
+    invocation.say("next: crossfade status --tables")

@@ -19,7 +19,7 @@ from config.settings import Settings
 from console.output import Invocation
 from console.verify_progress import shown_progress
 from console.verify_text import verdict_text
-from daemon.planning import Planned, planned_by_history
+from daemon.planning import Planned, read_followed
 from model.errors import CrossfadeError, UsageError
 from stores.control.verify_runs import StoredRun
 from validators.findings import Mode, Outcome, Verdict
@@ -79,7 +79,7 @@ def verify(
     invocation: Invocation = context.obj
     settings = load_settings(invocation.config)
     order = Order(mode, tuple(table or ()), store, deadline)
-    planned = planned_by_history(settings)
+    planned = read_followed(settings)
     scope = _scope(planned, order)
     # Refuses what cannot be run, before it is entered.
     compared = Verification(settings, scope, mode, threading.Event()).fingerprints()
@@ -99,7 +99,7 @@ def resume(invocation: Invocation, settings: Settings, run: StoredRun) -> int:
     Raises UsageError when it is finished, or the mapping is another one by now.
     """
     order = Order.of(run.options)
-    scope = _scope(planned_by_history(settings), order)
+    scope = _scope(read_followed(settings), order)
     now = Verification(settings, scope, order.mode, threading.Event()).fingerprints()
     if now != run.options["compared"]:
         changed = sorted(set(now.items()) ^ set(run.options["compared"].items()))

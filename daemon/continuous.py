@@ -8,7 +8,7 @@ from typing import Final
 from config.settings import Settings
 from cutover.phases import Phase as DomainPhase
 from daemon.parts import Parts
-from daemon.planning import planned_by_history
+from daemon.planning import read_followed
 from stores.control import domains
 from stores.control.domains import DomainState
 from stores.errors import translated
@@ -46,7 +46,7 @@ def continuous_verification(settings: Settings, parts: Parts) -> Rolling:
         )
 
     def planned() -> Scope:
-        found = planned_by_history(settings)
+        found = read_followed(settings)
         return Scope(found.info, found.tables, found.plan)
 
     return Rolling(settings, Ports(planned, busy, elsewhere))

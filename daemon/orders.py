@@ -40,6 +40,7 @@ class Orders:
             "resume": self._resume,
             "tune": self._tune,
             "release": self._release,
+            "schema_decide": self._schema_decide,
             "errors_retry": self._errors_retry,
             "errors_discard": self._errors_discard,
             "domain": self._domain,
@@ -113,6 +114,10 @@ class Orders:
 
     def _release(self, command: Command) -> Mapping[str, Any]:
         return {"released": self._parts.release(str(command.args.get("table", "")))}
+
+    def _schema_decide(self, command: Command) -> Mapping[str, Any]:
+        accept = bool(command.args.get("accept"))
+        return {"plans": self._parts.decide(str(command.args.get("table", "")), accept, command.actor)}
 
     def _errors_retry(self, command: Command) -> Mapping[str, Any]:
         chosen = command.args

@@ -37,15 +37,13 @@ from sync.applier import StoreApplier
 from sync.applier_ports import StorePlan
 from sync.applier_state import Mode
 from sync.backfill import Backfill
-from sync.changes import ChangeReader
+from sync.cascades import CascadeGraph
 from sync.copy_board import StoreCopy
-from sync.mysql.decode import TableDecoder
 from sync.mysql.reader import BinlogReader
 from sync.parked_retry import Retried
 from sync.relay.reader import RelayReader
 from sync.sentinel import Sentinel
 from sync.table_phase import TablePhases, needed_from
-from transforms.plan import TablePlan
 
 PURGE_EVERY_S = 5.0
 _NOT_YET = TableState("")
@@ -103,16 +101,8 @@ class Parts:
 
     def _applier(self, store: StoreStart, phases: TablePhases, steps: PhaseSchema) -> StoreApplier:
         settings = self._settings
-        tables = {
-            table: definition
-            for table in store.history.tables()
-            if (definition := store.history.at(table, store.checkpoint.seq + 1)) is not None
-        }
-        info = self._start.info
-        sources = {plan.source.id for plan in store.plans} | store.graph.parents
-        watched = {table: tables[table] for table in sources if table in tables}
         return StoreApplier(
-            StorePlan(store.name, settings.name, store.plans, store.graph),
+            StorePlan(store.name, settings.name, store.plans, CascadeGraph()),
             self._relay_reader(),
             lambda: connect_store(
                 settings.stores[store.name].dsn, application=f"crossfade apply {settings.name}", autocommit=True
@@ -120,10 +110,11 @@ class Parts:
             fence=store.checkpoint.fence,
             phases=phases,
             steps=steps,
-            read_changes=lambda history: ChangeReader(watched, history, TableDecoder, mariadb=info.mariadb),
+            read_changes=store.schema.changes,
             settings=settings.apply,
             retry=settings.retry,
             sentinel=self._sentinel,
+            schema=store.schema,
         )
 
     def _copy(self, store: StoreStart, phases: TablePhases, steps: PhaseSchema) -> StoreCopy:
@@ -261,7 +252,7 @@ class Parts:
         """Let a held table go on in every store; gives the plans. Raises UsageError when none is held."""
         released = []
         for store in self._start.stores:
-            for plan in store.plans:
+            for plan in self._appliers[store.name].plans:
                 held = self._appliers[store.name].phases.get(plan.id).phase is Phase.HELD
                 if held and table in (plan.source.id.name, str(plan.source.id), plan.id):
                     self._appliers[store.name].release(plan.id)
@@ -269,6 +260,16 @@ class Parts:
         if not released:
             raise UsageError(f"no held table is called {table}", hint="See: crossfade status --tables")
         return released
+
+    def decide(self, table: str, accept: bool, actor: str) -> list[str]:
+        """Approve or reject what a table is held for, in every store; the plans that go on.
+
+        Raises UsageError when the table is held for no statement, Refused, TimedOut.
+        """
+        decided = [plan for applier in self._appliers.values() for plan in applier.decide(table, accept, actor)]
+        if not decided:
+            raise UsageError(f"{table} is held for no statement", hint="See: crossfade schema pending")
+        return decided
 
     def retry_parked(self, stores: Sequence[str], identifier: int | None, table: str | None) -> list[Retried]:
         """Apply changes in quarantine again: one, those of a table, or all. Raises TimedOut."""
@@ -305,12 +306,8 @@ class Parts:
         return all(
             state.phase in (Phase.STREAMING, Phase.HELD)
             for applier in self._appliers.values()
-            for state in (applier.phases.get(plan.id) for plan in self._plans_of(applier))
+            for state in (applier.phases.get(plan.id) for plan in applier.plans)
         )
-
-    def _plans_of(self, applier: StoreApplier) -> tuple[TablePlan, ...]:
-        name = applier.state.store
-        return next(store.plans for store in self._start.stores if store.name == name)
 
     def source_end(self) -> Position:
         """The end of the source's binlog now."""
@@ -337,7 +334,7 @@ class Parts:
             TableStatus(plan.id, store.name, state.phase, state.rows_copied, state.reason, parked.get(plan.id, 0))
             for store in self._start.stores
             for parked in (self._appliers[store.name].state.parked,)
-            for plan in store.plans
+            for plan in self._appliers[store.name].plans
             for state in (self._appliers[store.name].phases.get(plan.id),)
         )
         state, health = judge(tables, stores, reasons)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -11,7 +10,8 @@ from config.settings import Settings
 from model.errors import Refused
 from model.position import Position
 from model.tables import TableDef, TableId
-from stores.control import checkpoints, schema_history
+from stores.control import schema_history
+from stores.control.schema_history import SchemaHistory
 from stores.errors import translated
 from stores.mysql import ServerInfo, binlog_end, connect_source, probe, variables
 from stores.postgres import connect_store
@@ -30,11 +30,15 @@ class Planned:
     plan: MigrationPlan
     cascades_logged: bool
     """Whether the source's binlog holds what foreign keys do to children."""
+    known: frozenset[TableId] = frozenset()
+    """Tables that the stream has met; the configuration may name those that are no more."""
 
 
-def compile_for(settings: Settings, tables: Mapping[TableId, TableDef], info: ServerInfo) -> MigrationPlan:
-    """Compile the plan for these definitions. Raises ConfigError."""
-    return compile_plan(settings, tables, info.flavour)
+def compile_for(
+    settings: Settings, tables: Mapping[TableId, TableDef], info: ServerInfo, known: Collection[TableId] = ()
+) -> MigrationPlan:
+    """Compile the plan for these definitions; `known`: see `Planned`. Raises ConfigError."""
+    return compile_plan(settings, tables, info.flavour, known=known)
 
 
 def read_position(settings: Settings) -> Position:
@@ -43,8 +47,22 @@ def read_position(settings: Settings) -> Position:
         return binlog_end(connection, probe(connection))
 
 
-def read_plan(settings: Settings) -> Planned:
-    """Read the source's catalogue and compile the plan.
+def read_followed(settings: Settings) -> Planned:
+    """The plan by the definitions that the stores have followed; today's catalogue for tables that are new to them.
+
+    Raises what `read_plan` does, for the stores too.
+    """
+    histories = []
+    for name, store in settings.stores.items():
+        with closing(connect_store(store.dsn, application="crossfade")) as connection, translated(f"store {name}"):
+            row = connection.execute("SELECT to_regclass('crossfade.schema_history') IS NOT NULL").fetchone()
+            if row and row[0]:
+                histories.append(schema_history.load(connection, settings.name))
+    return read_plan(settings, histories)
+
+
+def read_plan(settings: Settings, histories: Iterable[SchemaHistory] = ()) -> Planned:
+    """Read the source's catalogue, put what the histories say over it, and compile the plan.
 
     Raises Unreachable, AccessDenied, Refused (wrong engine, nothing to migrate) or ConfigError.
     """
@@ -57,34 +75,17 @@ def read_plan(settings: Settings) -> Planned:
             )
         native = variables(connection, "innodb_native_foreign_keys").get("innodb_native_foreign_keys")
         tables = read_catalog(connection, info, settings.source.databases)
-    plan = compile_for(settings, tables, info)
+    histories = tuple(histories)
+    known = frozenset(table for history in histories for table in history.tables())
+    for table in known:
+        latest = [found for history in histories if (found := history.latest(table)) is not None]
+        tables.pop(table, None)
+        if latest:
+            tables[table] = latest[0]
+    plan = compile_for(settings, tables, info, known)
     if not plan.plans:
         raise Refused(
             f"no table to migrate in {', '.join(settings.source.databases)}",
             hint="Check source.databases and the skip rules in the configuration.",
         )
-    return Planned(info, tables, plan, cascades_are_logged(info, native))
-
-
-def planned_by_history(settings: Settings) -> Planned:
-    """The plan by the definitions that hold at the stores' checkpoints; today's catalogue before there are any."""
-    planned = read_plan(settings)
-    for name, store in settings.stores.items():
-        with (
-            closing(connect_store(store.dsn, application="crossfade verify")) as connection,
-            translated(f"store {name}"),
-        ):
-            row = connection.execute("SELECT to_regclass('crossfade.schema_history') IS NOT NULL").fetchone()
-            if not row or not row[0]:
-                continue
-            checkpoint = checkpoints.read(connection, settings.name)
-            history = schema_history.load(connection, settings.name)
-        if checkpoint is None:
-            continue
-        tables = dict(planned.tables)
-        for table in history.tables():
-            definition = history.at(table, checkpoint.seq + 1)
-            if definition is not None:
-                tables[table] = definition
-        return dataclasses.replace(planned, tables=tables, plan=compile_for(settings, tables, planned.info))
-    return planned
+    return Planned(info, tables, plan, cascades_are_logged(info, native), known)

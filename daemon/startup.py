@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import structlog
 
 from config.settings import Settings
-from daemon.planning import Planned, compile_for, read_plan, read_position
+from daemon.planning import Planned, read_plan, read_position
+from daemon.store_schema import DaemonSchema
 from model.errors import ConfigError, ExitCode, Refused, SchemaDrift
 from model.position import Position
 from model.tables import TableDef, TableId
@@ -28,7 +29,6 @@ from stores.errors import translated
 from stores.mysql import ServerInfo
 from stores.postgres import PostgresConnection, connect_store
 from sync.assess import assess
-from sync.cascades import CascadeGraph, build_graph
 from sync.postgres.drift import require_fit
 from sync.postgres.schema_reset import reset_tables
 from sync.postgres.store_catalog import read_store
@@ -43,9 +43,8 @@ class StoreStart:
 
     name: str
     checkpoint: Checkpoint
-    history: SchemaHistory
     plans: tuple[TablePlan, ...]
-    graph: CascadeGraph
+    schema: DaemonSchema
     states: Mapping[str, TableState]
 
 
@@ -86,19 +85,22 @@ def prepare(settings: Settings, *, assess_first: bool) -> Start:
         }
         known = {name: _read(connection, settings.name) for name, connection in connections.items()}
         began = {name: state for name, state in known.items() if state is not None}
-        read_plan(settings)  # what is wrong with the configuration comes before what is wrong with the servers
+        histories = {name: history for name, (_, history) in began.items()}
+        read_plan(
+            settings, histories.values()
+        )  # what is wrong with the configuration comes before what is wrong with the servers
         if assess_first and not began:
             _refuse_blocked(settings)
         # The catalogue is read after the position: a change of definition in between comes with the stream.
         position = read_position(settings)
-        planned = read_plan(settings)
+        planned = read_plan(settings, histories.values())
+        schemas = {name: DaemonSchema(settings, planned, name) for name in connections}
         if began:
-            planned = _from_history(settings, planned, next(iter(began.values())))
+            planned = _from_history(planned, schemas, histories)
         _require_tables(planned.plan, connections)
-        graphs = {name: _graph(planned, name) for name in connections}
         lowest = min((state[0] for state in began.values()), key=lambda checkpoint: checkpoint.seq, default=None)
         stores = tuple(
-            _begin(settings, name, connection, planned, graphs[name], position, lowest)
+            _begin(settings, name, connection, planned, schemas[name], position, lowest)
             for name, connection in connections.items()
         )
     return Start(planned.info, planned.plan, planned.tables, stores, first=not began)
@@ -154,15 +156,12 @@ def _read(connection: PostgresConnection, stream: str) -> tuple[Checkpoint, Sche
         return (checkpoint, schema_history.load(connection, stream)) if checkpoint else None
 
 
-def _from_history(settings: Settings, planned: Planned, state: tuple[Checkpoint, SchemaHistory]) -> Planned:
-    """The plan by the definitions that hold at the checkpoint; today's catalogue only for tables not known yet."""
-    checkpoint, history = state
-    tables = dict(planned.tables)
-    for table in history.tables():
-        definition = history.at(table, checkpoint.seq + 1)
-        if definition is not None:
-            tables[table] = definition
-    return dataclasses.replace(planned, tables=tables, plan=compile_for(settings, tables, planned.info))
+def _from_history(
+    planned: Planned, schemas: Mapping[str, DaemonSchema], histories: Mapping[str, SchemaHistory]
+) -> Planned:
+    """The plan of each store by the latest definitions that it has followed."""
+    plans = [one for name, schema in schemas.items() for one in schema.plan(histories.get(name, SchemaHistory())).plans]
+    return dataclasses.replace(planned, plan=MigrationPlan(tuple(plans), planned.plan.skipped))
 
 
 def _require_tables(plan: MigrationPlan, connections: Mapping[str, PostgresConnection]) -> None:
@@ -177,17 +176,12 @@ def _require_tables(plan: MigrationPlan, connections: Mapping[str, PostgresConne
             raise SchemaDrift(f"the store has no table {missing[0]}{more}", hint="Create them: crossfade schema apply")
 
 
-def _graph(planned: Planned, store: str) -> CascadeGraph:
-    """The cascades to repeat in a store. Raises Refused for one that could not be followed exactly."""
-    return CascadeGraph() if planned.cascades_logged else build_graph(planned.tables, planned.plan.of_store(store))
-
-
 def _begin(
     settings: Settings,
     name: str,
     connection: PostgresConnection,
     planned: Planned,
-    graph: CascadeGraph,
+    schema: DaemonSchema,
     position: Position,
     lowest: Checkpoint | None,
 ) -> StoreStart:
@@ -213,4 +207,4 @@ def _begin(
         again = checkpoints.read(connection, stream)
         if again is None or again.fence != fence:
             raise ConfigError(f"store {name} lost its checkpoint while starting", hint="Start again: crossfade start")
-        return StoreStart(name, again, schema_history.load(connection, stream), plans, graph, states)
+        return StoreStart(name, again, plans, schema, states)

@@ -28,11 +28,12 @@ from stores.control.schema_history import SchemaHistory
 from stores.errors import translated
 from stores.postgres import PostgresConnection
 from stores.retry import retrying
-from sync.applier_phases import PhaseSteps
-from sync.applier_ports import Relay, SchemaSteps, StorePlan
+from sync.applier_phases import PhaseSteps, PlanChanged
+from sync.applier_ports import Relay, SchemaSteps, StorePlan, StoreSchema
 from sync.applier_state import ApplierState, Mode
 from sync.change_group import ChangeGroup
 from sync.changes import ChangeSource, SchemaChange, Transaction, located, table_in
+from sync.ddl_follow import DdlFollowing
 from sync.parked_retry import Retried
 from sync.parking import Parking
 from sync.postgres.apply import StoreWriter
@@ -70,13 +71,15 @@ class StoreApplier:
         settings: ApplySettings,
         retry: RetrySettings,
         sentinel: Sentinel | None = None,
+        schema: StoreSchema | None = None,
     ) -> None:
-        """`sentinel` knows which tables must stand still; None: none."""
+        """`sentinel` knows which tables must stand still; None: none. `schema`: how changes of definitions are
+        followed; without it they hold their tables.
+        """
         self._sentinel = sentinel or Sentinel()
         self._sources = {one.source.id: one.source for one in plan.plans}
         self.phases = phases
         self._plan = plan
-        self._plan_ids = tuple(one.id for one in plan.plans)
         self._relay = relay
         self._connect = connect
         self._fence = fence
@@ -84,6 +87,8 @@ class StoreApplier:
         self._read_changes = read_changes
         self._settings = settings
         self._retry = retry
+        self._schema = schema
+        self._history = SchemaHistory()
         self._parking = Parking(plan.stream, plan.plans)
         self._resumed = threading.Event()
         self._resumed.set()
@@ -106,6 +111,11 @@ class StoreApplier:
         since = self._lag_from if self._lag_from is not None else self._committed_s
         lag = 0.0 if not behind else None if since is None else max(0.0, time.time() - since)
         return dataclasses.replace(state, behind=behind, lag_s=lag, phases=MappingProxyType(self.phases.counts()))
+
+    @property
+    def plans(self) -> tuple[TablePlan, ...]:
+        """The plans by the definitions that hold now."""
+        return self._plan.plans
 
     def pause(self) -> None:
         """Stop applying at the next boundary between source transactions, until `resume`."""
@@ -139,6 +149,10 @@ class StoreApplier:
     def discard_parked(self, identifier: int, timeout_s: float = 25.0) -> Parked | None:
         """Give up one parked change; None when there is none of this number. Raises TimedOut."""
         return self._asked(lambda steps: steps.discard_parked(identifier), timeout_s)
+
+    def decide(self, table: str, accept: bool, actor: str, timeout_s: float = 25.0) -> list[str]:
+        """Approve or reject the statement that a table is held for; the plans that go on. Raises Refused, TimedOut."""
+        return self._asked(lambda steps: steps.decide(table, accept, actor), timeout_s)
 
     def _asked(self, act: Callable[[PhaseSteps], _T], timeout_s: float) -> _T:
         """Have the applier's thread do something and wait for what it gives."""
@@ -188,6 +202,8 @@ class StoreApplier:
         try:
             writer = self._open()
             self._loop(writer, stop)
+        except PlanChanged:
+            log.info("plans changed", store=self._plan.store)
         except CrossfadeError as error:
             if not error.transient:
                 raise
@@ -213,14 +229,17 @@ class StoreApplier:
                     )
                 if checkpoint.fence != self._fence:
                     raise Fenced(store=self._plan.store, ours=self._fence, theirs=checkpoint.fence)
+                self._history = schema_history.load(connection, self._plan.stream)
+                if self._schema is not None:
+                    self._plan = self._schema.plan(self._history)
+                    self._sources = {one.source.id: one.source for one in self._plan.plans}
                 with connection.transaction():
                     checkpoints.hold_fence(connection, self._plan.stream, self._fence)
-                    table_states.ensure(connection, self._plan.stream, self._plan_ids)
+                    table_states.ensure(connection, self._plan.stream, [plan.id for plan in self._plan.plans])
                 self.phases.refresh(lambda: table_states.load(connection, self._plan.stream))
-                history = schema_history.load(connection, self._plan.stream)
                 self._parking = Parking(self._plan.stream, self._plan.plans)
                 self._parking.load(connection)
-            self._changes = self._read_changes(history)
+            self._changes = self._read_changes(self._history)
             writer = StoreWriter(connection, self._plan.store, checkpoint, self._plan.graph)
             writer.prepare_session()
         except BaseException:
@@ -241,6 +260,9 @@ class StoreApplier:
             noted=self._noted,
             warn=lambda error: self._set(error=str(error), hint=error.hint),
             parking=self._parking,
+            following=(
+                DdlFollowing(self._plan, self._schema, self._history, self._relay) if self._schema is not None else None
+            ),
         )
         while not stop.is_set():
             if not self._resumed.is_set():
@@ -284,7 +306,7 @@ class StoreApplier:
                 except SchemaChange as change:
                     if last is not None:
                         self._commit(writer, group, last, count)
-                    steps.hold_for(change, group.active)
+                    steps.alter(change, transaction, group.active, stop)
                     return
                 last, read_seq, count = transaction, transaction.seq, count + 1
                 old = time.monotonic() - began >= GROUP_AGE_S
@@ -340,22 +362,25 @@ class StoreApplier:
                 group.leaked(notes.leaks())
         except SchemaChange as change:
             located(change, transaction)
-            if self._concerns(group, change):
+            if self._concerns(group, change, transaction.seq):
                 raise
         except CrossfadeError as error:
             located(error, transaction)
             raise
 
-    def _concerns(self, group: ChangeGroup, change: SchemaChange) -> bool:
-        """Whether DDL matters to this pass: a held table's waits with it, a replaying one's comes in its replay."""
+    def _concerns(self, group: ChangeGroup, change: SchemaChange, seq: int) -> bool:
+        """Whether DDL matters to this pass: a held table's waits with it, a replaying one's comes in its replay, and
+        a table that is not copied yet is copied as it is then."""
         for table in change.tables:
             plans = [plan for plan in self._plan.plans if plan.source.id == table]
-            settled = (Phase.HELD, Phase.REPLAYING, Phase.COPIED)
-            if not plans or any(
-                plan.id in group.active or self.phases.get(plan.id).phase not in settled for plan in plans
-            ):
+            if not plans or any(plan.id in group.active or self._meets(plan, seq) for plan in plans):
                 return True
         return table_in(change.tables, group.wanted)
+
+    def _meets(self, plan: TablePlan, seq: int) -> bool:
+        """Whether the copy of a table began before transaction `seq`, so that its rows may be of either definition."""
+        state = self.phases.get(plan.id)
+        return state.phase is Phase.COPYING and (state.gate_seq or 0) < seq
 
     def _commit(self, writer: StoreWriter, group: ChangeGroup, last: Transaction, count: int) -> None:
         """Write what is pending and move the checkpoint to `last`."""

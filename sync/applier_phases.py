@@ -13,16 +13,20 @@ from typing import Final
 
 import structlog
 
-from model.errors import ApplyError
+from model.errors import ApplyError, Refused
 from model.position import BinlogCoordinate
-from stores.control import quarantine
+from model.tables import TableId
+from stores.control import held_ddl, quarantine, schema_history, table_states
 from stores.control.checkpoints import Checkpoint
-from stores.control.ddl_log import DdlEntry
+from stores.control.ddl_log import PASSED, DdlEntry
+from stores.control.held_ddl import Decision, HeldDdl
 from stores.control.quarantine import Parked, QuarantineState
 from stores.errors import translated
 from sync.applier_ports import Relay, SchemaSteps, StorePlan
 from sync.change_group import ChangeGroup
 from sync.changes import SchemaChange, Transaction
+from sync.ddl_effects import Verdict
+from sync.ddl_follow import Answer, DdlFollowing
 from sync.parked_retry import Retried, apply_family, families
 from sync.parking import Parking
 from sync.postgres.apply import StoreWriter
@@ -30,10 +34,15 @@ from sync.postgres.cascading import sweep
 from sync.table_phase import MAIN, Phase, TablePhases, TableState, moved, released
 from transforms.plan import TablePlan
 
-_HOLDABLE: Final = frozenset({Phase.COPIED, Phase.REPLAYING, *MAIN})
+_HOLDABLE: Final = frozenset({Phase.COPYING, Phase.COPIED, Phase.REPLAYING, *MAIN})
 _AFTER_DDL: Final = "The relay keeps its changes. To take it up again copy anew: crossfade start --fresh --confirm NAME"
+_UNDECIDED: Final = "See: crossfade schema pending; then: crossfade schema approve {0}, or: crossfade schema reject {0}"
 
 log = structlog.get_logger(__name__)
+
+
+class PlanChanged(Exception):
+    """The store's plans are others now: the session begins anew with them."""
 
 
 class PhaseSteps:
@@ -52,8 +61,11 @@ class PhaseSteps:
         noted: Callable[[ChangeGroup], None],
         warn: Callable[[ApplyError], None],
         parking: Parking,
+        following: DdlFollowing | None = None,
     ) -> None:
+        """Without `following` every change of a table's definition holds it."""
         self._parking = parking
+        self._following = following
         self._writer = writer
         self._plan = plan
         self._relay = relay
@@ -103,7 +115,7 @@ class PhaseSteps:
         `record`: the statement that it is held for, written in the same transaction.
         """
         state = self._phases.get(plan_id)
-        if state.phase not in (Phase.COPIED, Phase.REPLAYING, *MAIN):
+        if state.phase not in _HOLDABLE:
             log.warning("table cannot be held now", table=plan_id, phase=str(state.phase))
             return
         applied = self._writer.checkpoint.seq if state.phase in MAIN else state.applied_seq
@@ -112,26 +124,158 @@ class PhaseSteps:
             self._writer.log_ddl(record)
         self.save(moved(state, Phase.HELD, reason=reason, applied_seq=applied))
 
-    def hold_for(self, change: SchemaChange, active: frozenset[str]) -> None:
+    def alter(
+        self,
+        change: SchemaChange,
+        transaction: Transaction,
+        active: frozenset[str],
+        stop: threading.Event,
+        replayed: Sequence[TablePlan] | None = None,
+    ) -> None:
+        """Do in the store what a statement of the source asks for, or hold the tables that it concerns.
+
+        What came before it is committed. `replayed`: the plans of a replay, whose progress moves over the statement;
+        else the checkpoint does. Raises PlanChanged when the session has to begin anew with other plans.
+        """
+        if self._following is None:
+            self._hold_for(change, transaction.seq, active, None)
+            return
+        if replayed is None and self._behind(change, transaction.seq):
+            return  # their replay comes first, so that all see the same definitions
+        decision = self._decision(change, transaction.seq)
+        answer = self._following.answer(
+            change,
+            transaction.seq,
+            stop,
+            lambda plan_id: self._phases.get(plan_id).phase is Phase.STREAMING,
+            keep=decision is Decision.REJECTED,
+        )
+        for plan in self._plan.plans:
+            begun = self._phases.get(plan.id).phase is Phase.COPYING
+            if begun and plan.source.id not in change.tables and not self._parents(plan).isdisjoint(change.tables):
+                answer.refuse(f"{plan.id}, which follows its cascades, is being copied")
+        if answer.verdict is Verdict.FOLLOW or (answer.verdict is Verdict.ASK and decision is Decision.APPROVED):
+            try:
+                self._carry_out(change, transaction, answer, replayed)
+            except ApplyError as error:
+                answer.refuse(f"the store refused: {error}")
+            else:
+                raise PlanChanged
+        if change.harmless:
+            self._pass_over(change, transaction, answer, replayed)
+            return
+        self._hold_for(change, transaction.seq, active, answer)
+
+    def _behind(self, change: SchemaChange, seq: int) -> bool:
+        """Whether a table that the statement concerns, or that follows one by cascades, has yet to come this far."""
+        for plan in self._plan.plans:
+            state = self._phases.get(plan.id)
+            follows = not self._parents(plan).isdisjoint(change.tables)
+            late = state.phase in (Phase.COPIED, Phase.REPLAYING) and _replay_start(state) < seq
+            if late and (follows or plan.source.id in change.tables):
+                return True
+        return False
+
+    def _parents(self, plan: TablePlan) -> frozenset[TableId]:
+        return self._plan.graph.parents_of([plan])
+
+    def _decision(self, change: SchemaChange, seq: int) -> Decision | None:
+        ids = [plan.id for plan in self._plan.plans if plan.source.id in change.tables]
+        with translated(f"store {self._plan.store}"):
+            known = held_ddl.load(self._writer.connection, self._plan.stream, ids)
+        return next((held.decision for held in known if held.seq == seq), None)
+
+    def _carry_out(
+        self, change: SchemaChange, transaction: Transaction, answer: Answer, replayed: Sequence[TablePlan] | None
+    ) -> None:
+        """Statements, definitions and progress in one transaction. Raises ApplyError, with nothing done then."""
+        with self._writer.savepoint(), translated(f"store {self._plan.store}"):
+            self._writer.run_ddl(answer.statements)
+            schema_history.append(self._writer.connection, self._plan.stream, answer.versions)
+            table_states.remove(self._writer.connection, self._plan.stream, answer.gone)
+        done = "followed" if answer.verdict is Verdict.FOLLOW else "approved and done"
+        record = DdlEntry(transaction.seq, change.statement, done, ";\n".join(answer.statements))
+        self._writer.log_ddl(record)
+        self._move_over(transaction, [plan for plan in replayed or () if plan.id not in answer.gone], replayed)
+        log.info("ddl followed", store=self._plan.store, tables=list(map(str, change.tables)), seq=transaction.seq)
+
+    def _pass_over(
+        self, change: SchemaChange, transaction: Transaction, answer: Answer, replayed: Sequence[TablePlan] | None
+    ) -> None:
+        self._writer.log_ddl(DdlEntry(transaction.seq, change.statement, f"{PASSED}: {answer.why}"))
+        self._move_over(transaction, replayed or (), replayed)
+
+    def _move_over(
+        self, transaction: Transaction, plans: Sequence[TablePlan], replayed: Sequence[TablePlan] | None
+    ) -> None:
+        if replayed is None:
+            self._writer.commit(transaction.seq, transaction.position, transaction.commit_time, transactions=1)
+            return
+        self._writer.hold_fence()
+        self._writer.save_applied([plan.id for plan in plans], transaction.seq)
+        self._writer.commit_only()
+        for plan in plans:
+            self._phases.set(dataclasses.replace(self._phases.get(plan.id), applied_seq=transaction.seq))
+
+    def _hold_for(self, change: SchemaChange, seq: int, active: frozenset[str], answer: Answer | None) -> None:
         """Hold the tables that DDL changed, and those that follow them by cascades. Raises `change` if it cannot."""
         held = []
         for plan in self._plan.plans:
-            parents = self._plan.graph.parents_of([plan])
-            if plan.id in active and (plan.source.id in change.tables or not parents.isdisjoint(change.tables)):
+            ours = plan.source.id in change.tables
+            copied = ours and self._phases.get(plan.id).phase is Phase.COPYING
+            if copied or (plan.id in active and (ours or not self._parents(plan).isdisjoint(change.tables))):
                 held.append(plan)
-        elsewhere = set(change.tables) - {plan.source.id for plan in self._plan.plans}
-        if not held or elsewhere or any(self._phases.get(plan.id).phase not in _HOLDABLE for plan in held):
-            raise change
-        if any(
-            plan.source.id in change.tables and self._phases.get(plan.id).phase in (Phase.PENDING, Phase.COPYING)
-            for plan in self._plan.plans
-        ):
+        if not held or any(self._phases.get(plan.id).phase not in _HOLDABLE for plan in held):
             raise change
         verdict = f"held: {', '.join(plan.id for plan in held)}"
-        seq = change.where.get("seq")
-        record = DdlEntry(seq if isinstance(seq, int) else 0, change.statement, verdict)
+        record = DdlEntry(seq, change.statement, verdict)
         for plan in held:
-            self.hold(plan.id, f"{change}; the other tables go on. {_AFTER_DDL}", record)
+            effect = answer.effects.get(plan.id) if answer is not None else None
+            asked = answer is not None and answer.verdict is Verdict.ASK
+            why = answer.why if answer is not None else ""
+            statement = ";\n".join(effect.statements) if effect is not None and asked else ""
+            self._writer.begin()
+            with translated(f"store {self._plan.store}"):
+                held_ddl.hold(
+                    self._writer.connection,
+                    self._plan.stream,
+                    HeldDdl(plan.id, seq, change.statement, statement, why),
+                )
+            step = _UNDECIDED.format(change.tables[0].name) if asked else _AFTER_DDL
+            self.hold(plan.id, f"{change}{f' ({why})' if why else ''}; the other tables go on. {step}", record)
+
+    def decide(self, table: str, accept: bool, actor: str) -> list[str]:
+        """Approve or reject what a table is held for, and let everything go on that is held for it; gives the plans.
+
+        Raises UsageError when the table is held for no statement, Refused when no decision can help.
+        """
+        names = {plan.id: (plan.id, str(plan.source.id), plan.source.id.name) for plan in self._plan.plans}
+        waiting = {plan_id for plan_id in names if self._phases.get(plan_id).phase is Phase.HELD}
+        with translated(f"store {self._plan.store}"):
+            known = held_ddl.load(self._writer.connection, self._plan.stream, waiting)
+        open_ones = [one for one in known if one.decision is None and one.seq > (self._stopped(one.plan_id) or 0)]
+        chosen = [one for one in open_ones if table in names[one.plan_id]]
+        if not chosen:
+            return []
+        together = [one for one in open_ones if one.seq == chosen[0].seq]
+        if not any(one.store_statement for one in together):
+            raise Refused(
+                f"nobody can decide this: {chosen[0].why or 'no statement leads the store there'}",
+                hint=_AFTER_DDL,
+                table=table,
+            )
+        self._writer.hold_fence()
+        with translated(f"store {self._plan.store}"):
+            for one in together:
+                decision = Decision.APPROVED if accept else Decision.REJECTED
+                held_ddl.decide(self._writer.connection, self._plan.stream, one, decision, actor)
+        self._writer.commit_only()
+        for one in together:
+            self.release(one.plan_id)
+        return [one.plan_id for one in together]
+
+    def _stopped(self, plan_id: str) -> int | None:
+        return self._phases.get(plan_id).applied_seq
 
     def release(self, plan_id: str) -> None:
         """Let a held table replay what it missed."""
@@ -233,7 +377,7 @@ class PhaseSteps:
                 self._take(group, transaction)
             except SchemaChange as change:
                 self._commit_progress(group, begun, transaction.seq - 1)
-                self.hold_for(change, group.active)
+                self.alter(change, transaction, group.active, stop, begun)
                 return
             if group.full:
                 self._commit_progress(group, begun, transaction.seq)

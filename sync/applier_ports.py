@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from model.position import Position
+from model.tables import TableDef, TableId
+from stores.control.schema_history import SchemaHistory
 from stores.postgres import PostgresConnection
 from sync.cascades import CascadeGraph
 from sync.changes import Transaction
@@ -61,3 +64,16 @@ class StorePlan:
     plans: tuple[TablePlan, ...]
     graph: CascadeGraph
     """`CascadeGraph()` for MySQL from 9.6 on, which logs what cascades."""
+
+
+class StoreSchema(Protocol):
+    """What is known of the source's definitions beyond the history, and the plans that they make."""
+
+    def plan(self, history: SchemaHistory) -> StorePlan:
+        """The store's plan by the latest definitions of the history. Raises ConfigError."""
+
+    def trial(self, history: SchemaHistory, changed: Mapping[TableId, TableDef | None]) -> tuple[TablePlan, ...]:
+        """The plans that the store would have with these definitions; None: the table is gone. Raises ConfigError."""
+
+    def definition(self, relay: Relay, table: TableId, seq: int, stop: threading.Event) -> TableDef | None:
+        """The definition of a table after transaction `seq`; None when it cannot be known. Raises Unreachable."""

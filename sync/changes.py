@@ -39,6 +39,8 @@ _TRANSACTIONAL_ENGINES: Final = frozenset({"innodb", "rocksdb", "tokudb", "ndbcl
 _PASSED_OVER: Final = IGNORABLE | GTID_EVENTS | {EventType.XID, EventType.INTVAR, EventType.RAND, EventType.USER_VAR}
 _LOADS: Final = frozenset({EventType.BEGIN_LOAD_QUERY, EventType.APPEND_BLOCK, EventType.DELETE_FILE})
 _CACHED: Final = 10_000
+SHOWN: Final = 300
+"""Characters of a statement that an error shows."""
 
 
 class Transaction(Protocol):
@@ -101,14 +103,31 @@ class ChangeSource(Protocol):
 class SchemaChange(UnsupportedChange):
     """The source changed migrated tables by a statement, which is all that its transaction does to them."""
 
-    def __init__(self, statement: str, tables: tuple[TableId, ...], concerns: str) -> None:
+    def __init__(
+        self,
+        statement: str,
+        tables: tuple[TableId, ...],
+        concerns: str,
+        *,
+        schema: str = "",
+        sql_mode: int | None = 0,
+        moment: int | None = None,
+        harmless: bool = False,
+    ) -> None:
+        """`schema` and `sql_mode`: of the session that ran it. `moment`: when, in seconds since the epoch.
+        `harmless`: rows, columns, keys and cascades stay as they are.
+        """
         super().__init__(
-            f"the source changed a migrated table by a statement: {statement}",
+            f"the source changed a migrated table by a statement: {statement[:SHOWN]}",
             hint="Make the same change in the store and copy the table anew.",
             table=concerns,
         )
         self.statement = statement
         self.tables = tables
+        self.schema = schema
+        self.sql_mode = sql_mode
+        self.moment = moment
+        self.harmless = harmless
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +148,15 @@ class ChangeReader:
         *,
         mariadb: bool,
         mark: TableId | None = mark_table(),  # noqa: B008 (a constant)
+        follow: bool = False,
     ) -> None:
-        """`mark`: the table that every transaction of a reverse stream writes to first; such transactions are empty
+        """`follow`: raise SchemaChange for harmless changes of our tables too.
+
+        `mark`: the table that every transaction of a reverse stream writes to first; such transactions are empty
         for us, or what a store sent back would return to it. None: they are read like any other.
         """
         self._mark = mark
+        self._follow = follow
         self._tables = dict(tables)
         self._history = history
         self._make = make_decoder
@@ -177,7 +200,7 @@ class ChangeReader:
                         )
                     return
             elif kind == EventType.QUERY:
-                yield from self._statement(body, touched)
+                yield from self._statement(body, touched, header.timestamp)
             elif kind == EventType.XA_PREPARE:
                 if touched and not parse_xa_prepare(body).one_phase:
                     raise UnsupportedChange(
@@ -221,12 +244,20 @@ class ChangeReader:
             found = self._decoders[raw] = _Mapped(table, definition, self._make(definition, table_map))
         return found
 
-    def _statement(self, body: bytes, touched: bool) -> Iterator[RowsBatch]:
+    def _statement(self, body: bytes, touched: bool, moment: int) -> Iterator[RowsBatch]:
         query = parse_query(body)
         judgement = judge(query.text, query.schema, self._tables, self._tables, query.sql_mode)
-        shown = query.text.strip()[:300]
-        if judgement.meaning is Meaning.DDL:
-            raise SchemaChange(shown, judgement.tables, judgement.concerns)
+        shown = query.text.strip()[:SHOWN]
+        if judgement.meaning is Meaning.DDL or (self._follow and judgement.alters):
+            raise SchemaChange(
+                query.text.strip(),
+                judgement.tables,
+                judgement.concerns,
+                schema=query.schema,
+                sql_mode=query.sql_mode,
+                moment=moment,
+                harmless=judgement.alters,
+            )
         if judgement.meaning is Meaning.DATA:
             raise UnsupportedChange(
                 f"the source changed rows by a statement, not by row events: {shown}",

@@ -37,7 +37,7 @@ def read_alteration(statement: str, schema: str, sql_mode: int | None = 0) -> Al
     found = tokens(statement, sql_mode)
     if found is None:
         return None
-    rest = _Rest(_without_set_statement(found))
+    rest = Rest(_without_set_statement(found))
     if rest.take("ALTER"):
         rest.any("ONLINE", "OFFLINE", "IGNORE")
         if not rest.take("TABLE"):
@@ -54,7 +54,7 @@ def read_alteration(statement: str, schema: str, sql_mode: int | None = 0) -> Al
     return _index(rest, schema)
 
 
-def _index(rest: _Rest, schema: str) -> Alteration | None:
+def _index(rest: Rest, schema: str) -> Alteration | None:
     """CREATE INDEX i ON t (…) as ADD INDEX i (…), DROP INDEX i ON t as DROP INDEX i."""
     verb = "ADD" if rest.take("CREATE") else "DROP" if rest.take("DROP") else ""
     if not verb:
@@ -84,7 +84,7 @@ def _index(rest: _Rest, schema: str) -> Alteration | None:
     return Alteration(table, parts) if table and parts else None
 
 
-class _Rest:
+class Rest:
     """Tokens that are still to be read."""
 
     def __init__(self, found: Sequence[Token]) -> None:
@@ -166,7 +166,7 @@ def _same(one: TableId, other: TableId) -> bool:
 
 
 def _leaves(part: tuple[Token, ...], definition: TableDef | None) -> bool:
-    rest = _Rest(part)
+    rest = Rest(part)
     if rest.take("ADD"):
         return _adds_index_or_key(rest, definition)
     if rest.take("DROP"):
@@ -188,7 +188,7 @@ def _leaves(part: tuple[Token, ...], definition: TableDef | None) -> bool:
     return _options(rest)
 
 
-def _options(rest: _Rest) -> bool:
+def _options(rest: Rest) -> bool:
     """Options with one value each, in a row."""
     while rest.left:
         first = rest.next()
@@ -202,7 +202,7 @@ def _options(rest: _Rest) -> bool:
     return True
 
 
-def _adds_index_or_key(rest: _Rest, definition: TableDef | None) -> bool:
+def _adds_index_or_key(rest: Rest, definition: TableDef | None) -> bool:
     if rest.take("CONSTRAINT") and rest.left and not rest.left[0].is_word("UNIQUE", "FOREIGN"):
         rest.next()
         if not rest.left or not rest.left[0].is_word("UNIQUE", "FOREIGN"):
@@ -231,7 +231,7 @@ def _is_hashed(left: Sequence[Token], definition: TableDef) -> bool:
     return sum(_LONG if column.type.endswith(("text", "blob")) else (column.length or 8) for column in columns) >= _LONG
 
 
-def _drops_index_or_key(rest: _Rest, definition: TableDef | None) -> bool:
+def _drops_index_or_key(rest: Rest, definition: TableDef | None) -> bool:
     if rest.take("FOREIGN"):
         if not rest.take("KEY"):
             return False

@@ -6,6 +6,7 @@ to do with DDL is the caller's.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ class Judgement:
     concerns: str = ""
     tables: tuple[TableId, ...] = ()
     """The migrated tables among what it concerns, also when it does them no harm."""
+    alters: bool = False
+    """HARMLESS: it changes indexes, options or foreign keys of a migrated table."""
 
 
 _COMMENT = re.compile(r"/\*!\d*|\*/|/\*.*?\*/|(?:--[ \t]|#)[^\n]*", re.DOTALL)
@@ -91,7 +94,7 @@ def judge(
         if judgement.meaning is Meaning.DDL:
             alteration = read_alteration(statement, schema, sql_mode)
             if alteration is not None and harmless(alteration, definitions or {}):
-                return _passed(judgement.tables)
+                return dataclasses.replace(_passed(judgement.tables), alters=True)
         return judgement
     found = _mentioned(words[1:], schema, tables)
     if verb in _DATA:

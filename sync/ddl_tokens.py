@@ -35,6 +35,11 @@ class Token:
     kind: Kind
     text: str
 
+    @staticmethod
+    def sign(text: str) -> Token:
+        """A sign as a token."""
+        return Token(Kind.SIGN, text)
+
     def is_word(self, *words: str) -> bool:
         """Whether it is one of these keywords, which are given in upper case."""
         return self.kind is Kind.WORD and self.text.upper() in words

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from config.settings import Settings
 from model.errors import ConfigError
@@ -27,9 +27,18 @@ from transforms.types import TypePolicy
 ColumnId = tuple[TableId, str]
 
 
-def compile_plan(settings: Settings, tables: Mapping[TableId, TableDef], flavour: Flavour) -> MigrationPlan:
-    """The plan of every table. Raises ConfigError, naming table and column, for what cannot work."""
-    refuse_unknown_tables(settings, tables)
+def compile_plan(
+    settings: Settings,
+    tables: Mapping[TableId, TableDef],
+    flavour: Flavour,
+    *,
+    known: Collection[TableId] = (),
+) -> MigrationPlan:
+    """The plan of every table. Raises ConfigError, naming table and column, for what cannot work.
+
+    `known`: tables that the configuration may name although they are no more.
+    """
+    refuse_unknown_tables(settings, {*tables, *known})
     skipped: dict[TableId, str] = {}
     outputs: list[Output] = []
     for table in sorted(tables.values(), key=lambda table: table.id):

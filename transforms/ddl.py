@@ -167,15 +167,17 @@ def _comments(table: TargetTable) -> list[str]:
     return made
 
 
-def _index(table: TargetTable, index: TargetIndex, phase: Phase) -> DdlStatement:
+def index_sql(table: TargetTable, index: TargetIndex) -> str:
+    """CREATE INDEX."""
     unique = "UNIQUE " if index.unique else ""
     method = "" if index.method == "btree" else f" USING {index.method}"
     parts = ", ".join(index.parts)
-    return DdlStatement(
-        phase,
-        DdlObject(ObjectKind.INDEX, table.schema, index.name, table.name),
-        f"CREATE {unique}INDEX {quoted(index.name)} ON {qualified(table.schema, table.name)}{method} ({parts})",
-    )
+    return f"CREATE {unique}INDEX {quoted(index.name)} ON {qualified(table.schema, table.name)}{method} ({parts})"
+
+
+def _index(table: TargetTable, index: TargetIndex, phase: Phase) -> DdlStatement:
+    place = DdlObject(ObjectKind.INDEX, table.schema, index.name, table.name)
+    return DdlStatement(phase, place, index_sql(table, index))
 
 
 def _foreign_key(table: TargetTable, key: TargetForeignKey) -> list[DdlStatement]:

@@ -6,7 +6,7 @@ Only reads the configuration; what becomes of columns is for `transforms.columns
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -65,7 +65,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return f"Did you mean {close[0]}?" if close else None
 
 
-def refuse_unknown_tables(settings: Settings, tables: Mapping[TableId, TableDef]) -> None:
+def refuse_unknown_tables(settings: Settings, tables: Collection[TableId]) -> None:
     """Raises ConfigError for a rule or domain that names (not by glob) a table that the source does not have."""
     known = [*(str(table) for table in tables), *(table.name for table in tables)]
     named = [("tables", pattern) for pattern in settings.tables]

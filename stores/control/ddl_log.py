@@ -26,10 +26,13 @@ class DdlEntry:
     store_statement: str = ""
 
 
+def shown(statement: str) -> str:
+    """A statement as it may be kept: without what belongs to accounts, and without what a text column cannot hold."""
+    return _SECRET.sub("IDENTIFIED …", statement).replace("\0", "").encode("utf-8", "replace").decode()
+
+
 def append(connection: PostgresConnection, stream: str, entry: DdlEntry) -> None:
     """Write an entry; one that is there already stays (a replay meets statements again)."""
-    # Accounts' passwords and their hashes are not for a log; nor can a text column hold every byte of a statement.
-    shown = _SECRET.sub("IDENTIFIED …", entry.statement).replace("\0", "").encode("utf-8", "replace").decode()
     connection.execute(
         "INSERT INTO crossfade.ddl_log (stream, seq, source_statement, store_statement, verdict) "
         "SELECT new.* FROM (VALUES (%(stream)s, %(seq)s::bigint, %(statement)s, %(store)s, %(verdict)s)) "
@@ -39,7 +42,7 @@ def append(connection: PostgresConnection, stream: str, entry: DdlEntry) -> None
         {
             "stream": stream,
             "seq": entry.seq,
-            "statement": shown,
+            "statement": shown(entry.statement),
             "store": entry.store_statement,
             "verdict": entry.verdict,
         },

@@ -33,6 +33,11 @@ class SchemaHistory:
         index = bisect_right(versions, seq, key=lambda item: item.from_seq)
         return versions[index - 1].definition if index else None
 
+    def latest(self, table: TableId) -> TableDef | None:
+        """The definition that holds at the end; None when unknown or dropped."""
+        versions = self._versions.get(table)
+        return versions[-1].definition if versions else None
+
     def tables(self) -> frozenset[TableId]:
         """Tables that the history has ever known."""
         return frozenset(self._versions)

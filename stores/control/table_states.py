@@ -110,6 +110,13 @@ def save(connection: PostgresConnection, stream: str, state: TableState) -> None
     )
 
 
+def remove(connection: PostgresConnection, stream: str, plan_ids: Iterable[str]) -> None:
+    """Forget plans whose source table is no more."""
+    connection.execute(
+        "DELETE FROM crossfade.table_state WHERE stream = %s AND plan_id = ANY(%s)", (stream, list(plan_ids))
+    )
+
+
 def save_applied(connection: PostgresConnection, stream: str, plan_ids: Iterable[str], seq: int) -> None:
     """Set only `applied_seq` of several plans (progress of a replay)."""
     connection.execute(

@@ -15,7 +15,7 @@ import structlog
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
-from model.errors import ApplyError, ConnectionLost, Refused, ValueRefused
+from model.errors import AccessDenied, ApplyError, ConnectionLost, Refused, ValueRefused
 from model.position import Position
 from model.rows import ABSENT, Field, Op, Row
 from stores.control import checkpoints, ddl_log, leaks, table_states
@@ -187,6 +187,19 @@ class StoreWriter:
         with translated(self._where):
             leaks.append(self.connection, self.checkpoint.stream, leak)
         log.error("source_leak", domain=leak.domain, table=leak.table, position=leak.position, rows=leak.row_count)
+
+    def run_ddl(self, statements: Iterable[str]) -> None:
+        """Run statements that follow a change of the source's definitions in the open transaction.
+
+        Raises ApplyError for one that the store refuses, also because the table is not ours to change.
+        """
+        self.begin()
+        try:
+            with translated(self._where):
+                for statement in statements:
+                    self.connection.execute(statement.encode())
+        except AccessDenied as error:
+            raise ApplyError(str(error), hint=error.hint) from error
 
     def clear_sweep(self, plan_id: str) -> None:
         """Take back the mark of a sweep in the open transaction that has swept."""

@@ -1,0 +1,71 @@
+"""The plans of one store by the definitions that it has followed so far, and what the source says of the next ones."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+from config.settings import Settings
+from daemon.planning import Planned, compile_for
+from model.tables import TableDef, TableId
+from stores.control.schema_history import SchemaHistory
+from sync.applier_ports import Relay, StorePlan
+from sync.cascades import CascadeGraph, build_graph
+from sync.changes import ChangeReader
+from sync.ddl_proof import definition_after
+from sync.mysql.decode import TableDecoder
+from transforms.plan import TablePlan
+
+
+class DaemonSchema:
+    """`StoreSchema` over the configuration, the source's catalogue at the start, and a store's schema history."""
+
+    def __init__(self, settings: Settings, planned: Planned, store: str) -> None:
+        self._settings = settings
+        self._planned = planned
+        self._store = store
+
+    def plan(self, history: SchemaHistory) -> StorePlan:
+        """The store's plan by the latest definitions of the history. Raises ConfigError."""
+        tables = self._tables(history)
+        plans = self._compiled(tables)
+        graph = CascadeGraph() if self._planned.cascades_logged else build_graph(tables, plans)
+        return StorePlan(self._store, self._settings.name, plans, graph)
+
+    def trial(self, history: SchemaHistory, changed: Mapping[TableId, TableDef | None]) -> tuple[TablePlan, ...]:
+        """The plans that the store would have with these definitions. Raises ConfigError."""
+        tables = self._tables(history)
+        for table, definition in changed.items():
+            tables.pop(table, None)
+            if definition is not None:
+                tables[table] = definition
+        return self._compiled(tables)
+
+    def definition(self, relay: Relay, table: TableId, seq: int, stop: threading.Event) -> TableDef | None:
+        """The definition of a table after transaction `seq`; None when it cannot be known. Raises Unreachable."""
+        return definition_after(self._settings.source, self._planned.info, relay, table, seq, stop)
+
+    def changes(self, history: SchemaHistory) -> ChangeReader:
+        """What reads the changes of the store's tables, and of the parents whose cascades reach them."""
+        plan = self.plan(history)
+        watched = {
+            table: definition
+            for table in {one.source.id for one in plan.plans} | plan.graph.parents
+            if (definition := history.latest(table)) is not None
+        }
+        return ChangeReader(watched, history, TableDecoder, mariadb=self._planned.info.mariadb, follow=True)
+
+    def _tables(self, history: SchemaHistory) -> dict[TableId, TableDef]:
+        tables = dict(self._planned.tables)
+        for table in history.tables():
+            tables.pop(table, None)
+            definition = history.latest(table)
+            if definition is not None:
+                tables[table] = definition
+        return tables
+
+    def _compiled(self, tables: Mapping[TableId, TableDef]) -> tuple[TablePlan, ...]:
+        # A table that was dropped since is no mistake of the configuration.
+        known = self._planned.known | self._planned.tables.keys()
+        plan = compile_for(self._settings, tables, self._planned.info, known)
+        return plan.of_store(self._store)
