@@ -1,4 +1,4 @@
-"""`schema plan|apply|pending|approve|reject`: the stores' tables as DDL or as a difference; held tables."""
+"""`schema plan|apply|pending|approve|reject|recopy`: the stores' tables as DDL or as a difference; held tables."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from config.settings import Settings
 from console.output import Invocation
 from daemon.client import ask
 from daemon.planning import read_followed
+from daemon.recopy import recopy as begin_anew
 from model.errors import ExitCode, Refused, UsageError
 from stores.control import held_ddl, table_states
 from stores.errors import translated
@@ -166,6 +167,24 @@ class NotConfirmed(Refused):
     exit_code = ExitCode.CONFIRM
 
 
+@schema_app.command("recopy")
+def recopy(
+    context: typer.Context,
+    table: Annotated[str, typer.Argument(help="The held source table.")],
+    confirm: Annotated[str | None, typer.Option("--confirm", metavar="TABLE", help="The table again.")] = None,
+) -> None:
+    """Empty a held table in the stores and have the next `crossfade start` copy it as the source has it then.
+
+    The other tables stay as they are. The daemon must not run.
+    """
+    invocation: Invocation = context.obj
+    done = begin_anew(load_settings(invocation.config), table, confirm)
+    if invocation.json:
+        invocation.emit("crossfade.schema-recopy/1", {"plans": done})
+    else:
+        invocation.say(*[f"to be copied: {plan}" for plan in done], "next: crossfade start")
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Held:
     """A held table of a store."""
@@ -200,6 +219,8 @@ def _held(settings: Settings, store: str) -> list[_Held]:
         steps: tuple[str, ...] = ()
         if ddl is not None and ddl.store_statement:
             steps = (f"crossfade schema approve {name} --confirm {name}", f"crossfade schema reject {name}")
+        elif ddl is not None:
+            steps = ("crossfade stop", f"crossfade schema recopy {name} --confirm {name}", "crossfade start")
         statement, target = (ddl.statement, ddl.store_statement) if ddl is not None else ("", "")
         found.append(_Held(store, state.plan_id, state.reason or "", state.applied_seq, statement, target, steps))
     return found

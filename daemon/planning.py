@@ -61,8 +61,10 @@ def read_followed(settings: Settings) -> Planned:
     return read_plan(settings, histories)
 
 
-def read_plan(settings: Settings, histories: Iterable[SchemaHistory] = ()) -> Planned:
+def read_plan(settings: Settings, histories: Iterable[SchemaHistory] = (), *, today: Collection[str] = ()) -> Planned:
     """Read the source's catalogue, put what the histories say over it, and compile the plan.
+
+    `today`: tables (`database.table`) of which the catalogue counts all the same.
 
     Raises Unreachable, AccessDenied, Refused (wrong engine, nothing to migrate) or ConfigError.
     """
@@ -78,6 +80,8 @@ def read_plan(settings: Settings, histories: Iterable[SchemaHistory] = ()) -> Pl
     histories = tuple(histories)
     known = frozenset(table for history in histories for table in history.tables())
     for table in known:
+        if str(table) in today:
+            continue
         latest = [found for history in histories if (found := history.latest(table)) is not None]
         tables.pop(table, None)
         if latest:

@@ -39,7 +39,8 @@ def read_alteration(statement: str, schema: str, sql_mode: int | None = 0) -> Al
         return None
     rest = Rest(_without_set_statement(found))
     if rest.take("ALTER"):
-        rest.any("ONLINE", "OFFLINE", "IGNORE")
+        rest.any("ONLINE", "OFFLINE")
+        # With IGNORE rows go that no event tells of.
         if not rest.take("TABLE"):
             return None
         rest.take("IF") and rest.take("EXISTS")

@@ -59,8 +59,10 @@ def read_statement(statement: str, schema: str, table: TableId, sql_mode: int | 
         return Reading(Act.UNCLEAR, why="it cannot be read")
     alteration = read_alteration(statement, schema, sql_mode)
     if alteration is not None and _same(alteration.table, table):
-        return _alteration(alteration.parts, found)
+        return _alteration(alteration.parts)
     rest = Rest(found)
+    if rest.take("ALTER") and rest.take("IGNORE"):
+        return Reading(Act.UNCLEAR, why="ALTER IGNORE removes rows that no event tells of")
     if rest.take("TRUNCATE"):
         return Reading(Act.TRUNCATE)
     if rest.take("DROP"):
@@ -105,9 +107,7 @@ def _rename(rest: Rest, schema: str, table: TableId) -> Reading:
     return Reading(Act.UNCLEAR, why="another table took its name")
 
 
-def _alteration(parts: Sequence[tuple[Token, ...]], whole: Sequence[Token]) -> Reading:
-    if any(token.is_word("IGNORE") for token in whole[:4]):
-        return Reading(Act.UNCLEAR, why="ALTER IGNORE removes rows that no event tells of")
+def _alteration(parts: Sequence[tuple[Token, ...]]) -> Reading:
     renamed: dict[str, str] = {}
     dropped: set[str] = set()
     added: set[str] = set()

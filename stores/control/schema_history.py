@@ -77,3 +77,13 @@ def append(connection: PostgresConnection, stream: str, versions: Iterable[Schem
                 definition.fingerprint() if definition else "",
             ),
         )
+
+
+def replace(connection: PostgresConnection, stream: str, version: SchemaVersion) -> None:
+    """Write a version, and forget those of its table that begin later or at the same place."""
+    connection.execute(
+        "DELETE FROM crossfade.schema_history "
+        "WHERE (stream, schema_name, table_name) = (%s, %s, %s) AND from_seq >= %s",
+        (stream, version.table.schema, version.table.name, version.from_seq),
+    )
+    append(connection, stream, [version])

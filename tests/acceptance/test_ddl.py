@@ -210,9 +210,56 @@ def test_what_ends_a_table_holds_only_it(
         assert pending.code == ExitCode.DIFFERENCES and ".u>" not in pending.out
         for name, ddl in zip(names, known, strict=True):
             (line,) = [line for line in pending.out.splitlines() if f".{name}>" in line]
-            assert ("crossfade schema approve" if ddl.end is End.ASKED else "crossfade start --fresh") in line, line
+            assert ("crossfade schema approve" if ddl.end is End.ASKED else "crossfade schema recopy") in line, line
         (dropped,) = [name for name, ddl in zip(names, known, strict=True) if ddl.statement.startswith("DROP")]
         migration.ok("schema", "reject", dropped)
         assert store15.rows(f"SELECT count(*) >= 2 FROM {dropped}") == [(True,)]
         marks.passed(held=[name for name in names if name != dropped])
         assert dropped not in states(store15)
+    # The daemon has ended with `migrating`.
+    (again,) = [name for name, ddl in zip(names, known, strict=True) if "MODIFY at DATE" in ddl.statement]
+    refused = migration.run("schema", "recopy", again)
+    assert refused.code == ExitCode.CONFIRM, refused
+    migration.ok("schema", "recopy", again, "--confirm", again)
+    migration.start()
+    marks.passed(held=[name for name in names if name not in (dropped, again)])
+    equal(source_db, store15, again)
+    migration.ok("verify", "--mode", "rows", "--table", again, "--table", "u")
+
+
+@pytest.mark.slow
+def test_swaps_of_schema_change_tools(mariadb_db: SourceDatabase, store15: StoreDatabase, migration: Migration) -> None:
+    """What gh-ost and pt-online-schema-change leave in the binlog, with the triggers of the second."""
+    for name in ("t", "g"):
+        mariadb_db.execute(BASE.replace("TABLE t ", f"TABLE {name} "))
+        mariadb_db.execute(f"INSERT INTO {name} (name, n) VALUES ('a', 1), ('b', 2), ('c', 3)")
+    with migrating(mariadb_db, store15, migration, "u") as marks:
+        mariadb_db.execute(
+            "CREATE TABLE _t_new LIKE t",
+            "ALTER TABLE _t_new ADD z INT NOT NULL DEFAULT 5, MODIFY name VARCHAR(60) NOT NULL",
+            "CREATE TRIGGER pt_ins AFTER INSERT ON t FOR EACH ROW REPLACE INTO _t_new (id, name, n)"
+            " VALUES (NEW.id, NEW.name, NEW.n)",
+            "INSERT IGNORE INTO _t_new (id, name, n) SELECT id, name, n FROM t",
+            "INSERT INTO t (name, n) VALUES ('while', 4)",
+            "RENAME TABLE t TO _t_old, _t_new TO t",
+            "DROP TABLE _t_old",
+            "INSERT INTO t (name, z) VALUES ('after', 6)",
+        )
+        mariadb_db.execute(
+            "create /* gh-ost */ table `_g_gho` like `g`",
+            "alter /* gh-ost */ table `_g_gho` add column z bigint default 7, add key by_z (z)",
+            "insert /* gh-ost */ ignore into `_g_gho` (id, name, n) select id, name, n from g",
+            "rename /* gh-ost */ table `g` to `_g_del`, `_g_gho` to `g`",
+            "INSERT INTO g (name, z) VALUES ('after', 8)",
+            "drop /* gh-ost */ table `_g_del`",
+        )
+        assert not marks.passed(), states(store15)
+        for name in ("t", "g"):
+            query = f"SELECT id, name, n, z FROM {name} ORDER BY id"
+            assert [tuple(map(str, row)) for row in store15.rows(query)] == [
+                tuple(map(str, row)) for row in mariadb_db.rows(query)
+            ]
+        assert store15.rows("SELECT count(*) FROM pg_indexes WHERE tablename = 'g' AND indexname LIKE '%%by_z'") == [
+            (1,)
+        ]
+        migration.ok("verify", "--mode", "rows", "--table", "t", "--table", "g")
