@@ -1,0 +1,190 @@
+"""Schemas and rows by chance: tables of any types, charsets, keys and indexes, and changes of their rows.
+
+The same seed always gives the same. Values are SQL literals that the server takes in its default strict mode.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_CHARSETS = ("utf8mb4", "utf8mb4", "latin1", "utf8", "ascii", "cp1251", "ucs2", "utf16", "sjis", "gbk")
+_LETTERS = {
+    "latin1": "aZ é€ß'\\\"%_\t", "ascii": "aZ '\\\"%_\t\n", "cp1251": "aZ Пи'\\", "sjis": "aZ ソ漢", "gbk": "aZ 汉字",
+    "utf8": "aZ é漢'\\\n", "ucs2": "aZ é漢\t",
+}  # fmt: skip
+_ANY = "aZ é漢😀'\\\"\n\t\r{},NULL"
+
+
+def quoted(text: str) -> str:
+    """A text as an SQL literal."""
+    escaped = text.replace("\\", "\\\\").replace("'", "''")
+    return f"'{escaped}'"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column, its declaration, and what its values are made of."""
+
+    name: str
+    declared: str
+    kind: str
+    size: int = 0
+    places: int = 0
+    charset: str = ""
+    nullable: bool = True
+
+    def value(self, rng: random.Random) -> str:
+        """A literal that the column takes."""
+        if self.nullable and rng.random() < 0.15:
+            return "NULL"
+        match self.kind:
+            case "int":
+                low, high = (
+                    (0, 2**self.size - 1) if self.places else (-(2 ** (self.size - 1)), 2 ** (self.size - 1) - 1)
+                )
+                return str(rng.choice((low, high, 0, 1, rng.randint(low, high))))
+            case "decimal":
+                whole = rng.choice(
+                    (0, 10 ** (self.size - self.places) - 1, rng.randrange(10 ** (self.size - self.places)))
+                )
+                part = rng.randrange(10**self.places) if self.places else 0
+                return f"{rng.choice(('', '-'))}{whole}.{part:0{max(self.places, 1)}}"
+            case "float":
+                return repr(rng.choice((0.5, -1.25, 3.0, rng.randrange(1 << 20) / 16)))
+            case "double":
+                return repr(
+                    rng.choice(
+                        (0.1, -2.5e-7, 1e22, rng.uniform(-1e9, 1e9), rng.random() * 10.0 ** rng.randint(-300, 300))
+                    )
+                )
+            case "text":
+                letters = _LETTERS.get(self.charset, _ANY)
+                return quoted("".join(rng.choice(letters) for _ in range(rng.randint(0, self.size))))
+            case "bytes":
+                return f"x'{rng.randbytes(rng.randint(0, self.size)).hex()}'"
+            case "date":
+                return f"'{rng.randint(1000, 9999)}-{rng.randint(1, 12):02}-{rng.randint(1, 28):02}'"
+            case "datetime":
+                day = f"{rng.randint(1000, 9999)}-{rng.randint(1, 12):02}-{rng.randint(1, 28):02}"
+                return f"'{day} {self._clock(rng, rng.randrange(24))}'"
+            case "timestamp":
+                day = f"{rng.randint(1971, 2037)}-{rng.randint(1, 12):02}-{rng.randint(1, 28):02}"
+                return f"'{day} {self._clock(rng, rng.randrange(24))}'"
+            case "time":
+                return f"'{rng.choice(('', '-'))}{self._clock(rng, rng.randrange(838))}'"
+            case "year":
+                return str(rng.randint(1901, 2155))
+            case "bit":
+                return f"b'{rng.randrange(2**self.size):b}'"
+            case "enum":
+                return quoted(f"v{rng.randrange(self.size)}")
+            case "set":
+                return quoted(",".join(f"m{n}" for n in range(self.size) if rng.random() < 0.4))
+            case _:
+                raise AssertionError(self.kind)
+
+    def _clock(self, rng: random.Random, hours: int) -> str:
+        fraction = f".{rng.randrange(10**self.places):0{self.places}}" if self.places else ""
+        return f"{hours:02}:{rng.randrange(60):02}:{rng.randrange(60):02}{fraction}"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table; `key` is () for one without a key."""
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    options: str
+
+    @property
+    def create(self) -> str:
+        """CREATE TABLE."""
+        parts = [f"`{column.name}` {column.declared}" for column in self.columns]
+        if self.key:
+            parts.append(f"PRIMARY KEY ({', '.join(f'`{name}`' for name in self.key)})")
+        return f"CREATE TABLE `{self.name}` ({', '.join(parts)}{self.options}) ENGINE=InnoDB DEFAULT CHARSET utf8mb4"
+
+    def insert(self, rng: random.Random, number: int) -> str:
+        """INSERT of a row with this number."""
+        values = ", ".join(str(number) if column.name == "id" else column.value(rng) for column in self.columns)
+        return f"INSERT INTO `{self.name}` VALUES ({values})"
+
+    def change(self, rng: random.Random, rows: int) -> str:
+        """UPDATE or DELETE of some row, or a move of its key."""
+        where = f"WHERE id = {rng.randrange(rows)}"
+        if rng.random() < 0.25:
+            return f"DELETE FROM `{self.name}` {where}"
+        chosen = rng.sample(self.columns, rng.randint(1, len(self.columns)))
+        sets = ", ".join(f"`{column.name}` = {column.value(rng)}" for column in chosen if column.name != "id")
+        if not sets or rng.random() < 0.1:
+            sets = f"id = id + {rows * 10}"
+        return f"UPDATE `{self.name}` SET {sets} {where}"
+
+
+def columns(rng: random.Random, count: int) -> Iterator[Column]:
+    """Columns of any kind."""
+    for number in range(count):
+        name = rng.choice((f"c{number}", f"Col {number}", f"ü{number}", f"select{number}", f"C{number}_x"))
+        nullable = rng.random() < 0.7
+        tail = "" if nullable else " NOT NULL"
+        kind = rng.choice(
+            ("int", "int", "decimal", "float", "double", "text", "text", "text", "bytes", "date", "datetime",
+             "timestamp", "time", "year", "bit", "enum", "set")
+        )  # fmt: skip
+        size, places, charset = 0, 0, ""
+        match kind:
+            case "int":
+                base, size = rng.choice(
+                    (("TINYINT", 8), ("SMALLINT", 16), ("MEDIUMINT", 24), ("INT", 32), ("BIGINT", 64))
+                )
+                places = rng.randrange(2)
+                declared = f"{base}{' UNSIGNED' if places else ''}"
+            case "decimal":
+                size = rng.randint(1, 65)
+                places = rng.randint(0, min(30, size))
+                declared = f"DECIMAL({size},{places})"
+            case "text":
+                charset = rng.choice(_CHARSETS)
+                size = rng.randint(1, 40)
+                declared = (
+                    f"{rng.choice((f'VARCHAR({size})', f'CHAR({size})', 'TEXT', 'LONGTEXT'))} CHARACTER SET {charset}"
+                )
+            case "bytes":
+                size = rng.randint(1, 40)
+                declared = rng.choice((f"VARBINARY({size})", f"BINARY({size})", "BLOB"))
+            case "datetime" | "time" | "timestamp":
+                places = rng.randint(0, 6)
+                declared = f"{kind.upper()}({places})"
+                if kind == "timestamp":
+                    declared += " NULL" if nullable else " DEFAULT '2001-01-01 00:00:00'"
+            case "bit":
+                size = rng.randint(1, 64)
+                declared = f"BIT({size})"
+            case "enum" | "set":
+                size = rng.randint(1, 20)
+                members = ", ".join(f"'{'v' if kind == 'enum' else 'm'}{n}'" for n in range(size))
+                declared = f"{kind.upper()}({members})"
+            case _:
+                declared = kind.upper()
+        yield Column(name, declared + tail, kind, size, places, charset, nullable)
+
+
+def tables(rng: random.Random, count: int) -> list[Table]:
+    """Tables with a key of one or two columns, or without one, some with further indexes."""
+    found = []
+    for number in range(count):
+        body = tuple(columns(rng, rng.randint(1, 9)))
+        whole = (Column("id", "BIGINT NOT NULL", "int", 64, nullable=False), *body)
+        second = [column.name for column in body if column.kind in ("int", "date", "year") and not column.nullable]
+        key: tuple[str, ...] = ("id",)
+        if rng.random() < 0.1:
+            key = ()
+        elif second and rng.random() < 0.4:
+            key = ("id", second[0])
+        plain = [column.name for column in body if column.kind in ("int", "date", "decimal", "enum")]
+        options = f", KEY `k{number}` (`{rng.choice(plain)}`)" if plain and rng.random() < 0.5 else ""
+        found.append(Table(f"t{number}", whole, key, options))
+    return found
