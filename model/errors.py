@@ -152,6 +152,9 @@ class ApplyError(CrossfadeError):
 class ValueRefused(ApplyError):
     """A value cannot be held by its target column."""
 
+    raw: bytes = b""
+    """Bytes that are no text of their character set, when that is the reason."""
+
 
 class ReverseConflict(ApplyError):
     """The source's row is not what the store's change was made on; the way back has stopped."""

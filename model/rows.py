@@ -22,6 +22,14 @@ class _Absent(Enum):
 
 
 ABSENT: Final = _Absent.ABSENT
+
+
+class Undecodable(bytes):
+    """A field whose bytes are no text of their character set, as `\\x` and hex digits. For the quarantine only."""
+
+    __slots__ = ()
+
+
 Field: TypeAlias = bytes | _Absent | None
 Row: TypeAlias = tuple[Field, ...]
 

@@ -144,11 +144,11 @@ class StoreApplier:
 
     def retry_parked(self, chosen: Callable[[Parked], bool], timeout_s: float = 25.0) -> list[Retried]:
         """Apply parked changes again, with all that share a key with a chosen one. Raises TimedOut."""
-        return self._asked(lambda steps: steps.retry_parked(chosen), timeout_s)
+        return self._asked(lambda steps: steps.quarantine.retry(chosen), timeout_s)
 
     def discard_parked(self, identifier: int, timeout_s: float = 25.0) -> Parked | None:
         """Give up one parked change; None when there is none of this number. Raises TimedOut."""
-        return self._asked(lambda steps: steps.discard_parked(identifier), timeout_s)
+        return self._asked(lambda steps: steps.quarantine.discard(identifier), timeout_s)
 
     def decide(self, table: str, accept: bool, actor: str, timeout_s: float = 25.0) -> list[str]:
         """Approve or reject the statement that a table is held for; the plans that go on. Raises Refused, TimedOut."""

@@ -16,18 +16,17 @@ import structlog
 from model.errors import ApplyError, Refused
 from model.position import BinlogCoordinate
 from model.tables import TableId
-from stores.control import held_ddl, quarantine, schema_history, table_states
+from stores.control import held_ddl, schema_history, table_states
 from stores.control.checkpoints import Checkpoint
 from stores.control.ddl_log import PASSED, DdlEntry
 from stores.control.held_ddl import Decision, HeldDdl
-from stores.control.quarantine import Parked, QuarantineState
 from stores.errors import translated
 from sync.applier_ports import Relay, SchemaSteps, StorePlan
 from sync.change_group import ChangeGroup
 from sync.changes import SchemaChange, Transaction
 from sync.ddl_effects import Verdict
 from sync.ddl_follow import Answer, DdlFollowing
-from sync.parked_retry import Retried, apply_family, families
+from sync.parked_steps import ParkedSteps
 from sync.parking import Parking
 from sync.postgres.apply import StoreWriter
 from sync.postgres.cascading import sweep
@@ -35,7 +34,9 @@ from sync.table_phase import MAIN, Phase, TablePhases, TableState, moved, releas
 from transforms.plan import TablePlan
 
 _HOLDABLE: Final = frozenset({Phase.COPYING, Phase.COPIED, Phase.REPLAYING, *MAIN})
-_AFTER_DDL: Final = "The relay keeps its changes. To take it up again copy anew: crossfade start --fresh --confirm NAME"
+_AFTER_DDL: Final = (
+    "To take it up again copy it anew: crossfade stop; crossfade schema recopy {0} --confirm {0}; crossfade start"
+)
 _UNDECIDED: Final = "See: crossfade schema pending; then: crossfade schema approve {0}, or: crossfade schema reject {0}"
 
 log = structlog.get_logger(__name__)
@@ -76,6 +77,7 @@ class PhaseSteps:
         self._noted = noted
         self._warn = warn
         self._finished = False
+        self.quarantine = ParkedSteps(writer, plan, parking)
 
     @property
     def due(self) -> bool:
@@ -241,7 +243,7 @@ class PhaseSteps:
                     self._plan.stream,
                     HeldDdl(plan.id, seq, change.statement, statement, why),
                 )
-            step = _UNDECIDED.format(change.tables[0].name) if asked else _AFTER_DDL
+            step = (_UNDECIDED if asked else _AFTER_DDL).format(change.tables[0].name)
             self.hold(plan.id, f"{change}{f' ({why})' if why else ''}; the other tables go on. {step}", record)
 
     def decide(self, table: str, accept: bool, actor: str) -> list[str]:
@@ -261,7 +263,7 @@ class PhaseSteps:
         if not any(one.store_statement for one in together):
             raise Refused(
                 f"nobody can decide this: {chosen[0].why or 'no statement leads the store there'}",
-                hint=_AFTER_DDL,
+                hint=_AFTER_DDL.format(table),
                 table=table,
             )
         self._writer.hold_fence()
@@ -282,51 +284,6 @@ class PhaseSteps:
         state = self._phases.get(plan_id)
         if state.phase is Phase.HELD:
             self.save(released(state))
-
-    # -- quarantine
-
-    def retry_parked(self, chosen: Callable[[Parked], bool]) -> list[Retried]:
-        """Apply parked changes again, key by key, with everything that waits behind a chosen one."""
-        done = []
-        for plan in self._plan.plans:
-            rows = self._waiting(plan)
-            for family in families(plan, rows):
-                if not any(map(chosen, family)):
-                    continue
-                self._writer.hold_fence()
-                result = apply_family(self._writer, plan, family)
-                if result.error is None:
-                    with translated(f"store {self._plan.store}"):
-                        quarantine.settle(
-                            self._writer.connection, self._plan.stream, result.ids, QuarantineState.RETRIED
-                        )
-                self._writer.commit_only()
-                done.append(result)
-            self._reload(plan)
-        return done
-
-    def discard_parked(self, identifier: int) -> Parked | None:
-        """Give up one parked change for ever (its row stays as a record); what waits behind it can be retried."""
-        with translated(f"store {self._plan.store}"):
-            found = quarantine.find(self._writer.connection, self._plan.stream, identifier)
-        if found is None or found.state is not QuarantineState.PARKED:
-            return None
-        self._writer.hold_fence()
-        with translated(f"store {self._plan.store}"):
-            quarantine.settle(self._writer.connection, self._plan.stream, [identifier], QuarantineState.DISCARDED)
-        self._writer.commit_only()
-        for plan in self._plan.plans:
-            if plan.id == found.plan_id:
-                self._reload(plan)
-        return found
-
-    def _waiting(self, plan: TablePlan) -> tuple[Parked, ...]:
-        with translated(f"store {self._plan.store}"):
-            return quarantine.waiting(self._writer.connection, self._plan.stream, [plan.id])
-
-    def _reload(self, plan: TablePlan) -> None:
-        with translated(f"store {self._plan.store}"):
-            self._parking.load(self._writer.connection, [plan.id])
 
     def settles(self, last: Transaction) -> bool:
         """Whether a converging table becomes exact with this transaction: then the checkpoint should not idle."""

@@ -19,6 +19,7 @@ from stores.control.leaks import Leak
 from sync.cascades import CascadeGraph, Edge, Trigger
 from sync.changes import RowsBatch
 from sync.fold import Segment
+from sync.parked_rows import require_text
 from sync.parking import Parking
 from sync.postgres.apply import StoreWriter
 from sync.routing import PlanRouter, Router, TargetChange
@@ -109,10 +110,10 @@ class ChangeGroup:
         if batch.passed:
             self._passed.append((seq, batch.passed))
         router = self._routers.get(batch.table)
-        for change in batch.changes:
+        for place, change in enumerate(batch.changes):
             if router is not None:
                 for one in router.routers:
-                    self._route(one, change, seq)
+                    self._route(one, change, seq, whole=place not in batch.refused)
             if batch.cascades and change.op is not Op.INSERT:
                 self._add_triggers(change)
         self.bytes += batch.bytes
@@ -172,8 +173,8 @@ class ChangeGroup:
             for item in half:
                 if isinstance(item, Trigger):
                     triggers.append(item)
-                elif parking.holds(item.target.plan, item.target.plan_id, item.change):
-                    self._unapply(item, parking, None)
+                elif why := parking.holds(item.target.plan, item.target.plan_id, item.change):
+                    self._unapply(item, parking, why)
                     continue
                 else:
                     segment.add(item.target)
@@ -181,7 +182,7 @@ class ChangeGroup:
             if kept:
                 self._write(segment, triggers, kept, parking)
 
-    def _unapply(self, item: _Added, parking: Parking, error: ValueRefused | None) -> None:
+    def _unapply(self, item: _Added, parking: Parking, error: ValueRefused | str) -> None:
         parking.park(item.target.plan, item.change, item.seq, item.ordinal, error)
         self.rows -= 1
         self.counts[item.target.plan_id] -= 1
@@ -193,22 +194,25 @@ class ChangeGroup:
         self.swept.clear()
         self.parked.clear()
 
-    def _route(self, router: PlanRouter, change: RowChange, seq: int) -> None:
+    def _route(self, router: PlanRouter, change: RowChange, seq: int, *, whole: bool = True) -> None:
+        """`whole`: every field is there as text."""
         parking = self._parking
         self._ordinal += 1
         try:
+            if not whole:
+                require_text(router.plan, change)
             target = router.route(change)
         except ValueRefused as error:
             if parking is None:
                 raise
-            waits = parking.holds(router.plan, router.plan_id, change)
-            parking.park(router.plan, change, seq, self._ordinal, None if waits else error)
+            why = parking.holds(router.plan, router.plan_id, change)
+            parking.park(router.plan, change, seq, self._ordinal, why or error)
             return
         if target is None:
             return
         if parking is not None:
-            if parking.holds(router.plan, router.plan_id, change):
-                parking.park(router.plan, change, seq, self._ordinal, None)
+            if why := parking.holds(router.plan, router.plan_id, change):
+                parking.park(router.plan, change, seq, self._ordinal, why)
                 return
             self._add_target(target)
             self._items.append(_Added(target, change, seq, self._ordinal))

@@ -6,12 +6,12 @@ Everything that could be a change and is not understood stops the stream by name
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from model.errors import CrossfadeError, UndecodableRow, UnknownEvent, UnsupportedChange
+from model.errors import CrossfadeError, UndecodableRow, UnknownEvent, UnsupportedChange, ValueRefused
 from model.position import BinlogCoordinate, Position
-from model.rows import Op, Row, RowChange
+from model.rows import Field, Op, Row, RowChange, Undecodable
 from model.tables import TableDef, TableId
 from stores.control.schema_history import SchemaHistory
 from sync.ddl_policy import Meaning, judge
@@ -73,8 +73,10 @@ class Transaction(Protocol):
 class RowDecoder(Protocol):
     """Decodes row events of one table map."""
 
-    def decode(self, event_type: int, body: bytes) -> list[tuple[Row | None, Row | None]]:
-        """(before, after) of each row of an event."""
+    def decode(
+        self, event_type: int, body: bytes, refused: Callable[[ValueRefused], Field] | None = None
+    ) -> list[tuple[Row | None, Row | None]]:
+        """(before, after) of each row of an event; `refused` gives what to put for a value without text form."""
 
 
 MakeDecoder = Callable[[TableDef, TableMap], RowDecoder]
@@ -89,6 +91,8 @@ class RowsBatch:
     cascades: bool
     """Whether foreign keys acted in the session."""
     bytes: int
+    refused: Mapping[int, ValueRefused] = field(default_factory=dict)
+    """By place in `changes`: a field of it is no text (`Undecodable` stands there)."""
     passed: str = ""
     """Instead of rows: a statement about the table that does it no harm, for the record."""
 
@@ -283,8 +287,19 @@ class ChangeReader:
 def _batch(mapped: _Mapped, kind: int, body: bytes, *, cascades: bool) -> RowsBatch:
     op = Op.INSERT if kind in WRITE_ROWS else Op.DELETE if kind in DELETE_ROWS else Op.UPDATE
     table = mapped.table
-    changes = [RowChange(op, table, before, after) for before, after in mapped.decoder.decode(kind, body)]
-    return RowsBatch(table, changes, cascades, len(body))
+    refused: dict[int, ValueRefused] = {}
+
+    def note(error: ValueRefused) -> Field:
+        if not error.raw:
+            raise error  # the definition does not fit the event
+        row = error.where["row"]
+        assert isinstance(row, int)
+        refused.setdefault(row, error)
+        return Undecodable(b"\\x" + error.raw.hex().encode())
+
+    rows = mapped.decoder.decode(kind, body, note)
+    changes = [RowChange(op, table, before, after) for before, after in rows]
+    return RowsBatch(table, changes, cascades, len(body), refused)
 
 
 def table_in(tables: Iterable[TableId], wanted: frozenset[TableId]) -> bool:

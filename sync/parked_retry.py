@@ -12,7 +12,7 @@ from model.errors import ApplyError, ValueRefused
 from model.rows import ABSENT, Op, Row, RowChange
 from stores.control.quarantine import Parked
 from sync.fold import Segment
-from sync.parked_rows import Key, from_payload, overlaid, row_key
+from sync.parked_rows import Key, from_payload, overlaid, require_text, row_key
 from sync.parking import parked_keys
 from sync.postgres.apply import StoreWriter
 from sync.routing import PlanRouter, TargetChange
@@ -83,6 +83,10 @@ class _Replay:
             raise error
         return self._found
 
+    def _route(self, change: RowChange) -> TargetChange | None:
+        require_text(self._plan, change)
+        return self._router.route(change)
+
     def _one(self, change: RowChange) -> None:
         old = row_key(self._plan, change.before) if change.before is not None else None
         after = change.after
@@ -108,7 +112,7 @@ class _Replay:
             self._replace(change, after, old, new, replaced)
             return
         try:
-            target = self._router.route(RowChange(change.op, change.table, base, after))
+            target = self._route(RowChange(change.op, change.table, base, after))
         except ValueRefused as error:
             if new is None:
                 raise
@@ -130,12 +134,12 @@ class _Replay:
             return
         if ABSENT in after:
             # Only what changed is known: it can go on top of the stored row, if there is one, but not replace it.
-            target = self._router.route(RowChange(change.op, change.table, change.before, after))
+            target = self._route(RowChange(change.op, change.table, change.before, after))
             if target is not None:
                 self._found.append(target)
             return
         try:
-            target = self._router.route(RowChange(Op.INSERT, change.table, None, after))
+            target = self._route(RowChange(Op.INSERT, change.table, None, after))
         except ValueRefused as again:
             self._refused[new] = again
             target = None
@@ -154,7 +158,7 @@ class _Replay:
         if not self._plan.key or change.before is None:
             return  # a row of a keyless table whose image was refused is not in the store
         try:
-            target = self._router.route(RowChange(Op.DELETE, change.table, change.before, None))
+            target = self._route(RowChange(Op.DELETE, change.table, change.before, None))
         except ValueRefused:
             return  # nor is a row whose key was refused
         if target is not None:

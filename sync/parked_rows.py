@@ -7,10 +7,11 @@ that keys from the store and keys of new changes compare.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from model.errors import ValueRefused
-from model.rows import ABSENT, Field, Op, Row, RowChange
+from model.rows import ABSENT, Field, Op, Row, RowChange, Undecodable
 from transforms.plan import TablePlan
 
 Key: TypeAlias = tuple[str | None, ...]
@@ -23,8 +24,13 @@ def row_key(plan: TablePlan, row: Row) -> Key:
     """
     if not plan.key:
         return tuple(_storable(value) for value in row)
+    return fields_text(plan, plan.key, row)
+
+
+def fields_text(plan: TablePlan, columns: Iterable[int], row: Row) -> Key:
+    """The target's values of some columns of a plan; the source's value where the value itself is refused."""
     found: list[str | None] = []
-    for index in plan.key:
+    for index in columns:
         column = plan.columns[index]
         try:
             value = column.value(row)
@@ -47,15 +53,33 @@ def keys_of(plan: TablePlan, change: RowChange) -> tuple[Key, ...]:
     return tuple(found)
 
 
+def require_text(plan: TablePlan, change: RowChange) -> None:
+    """Raises ValueRefused when the target row would need a field that is no text."""
+    wanted = {column.source for column in plan.columns if column.source is not None}
+    wanted |= {ordinal for column in plan.columns if column.expression for ordinal in column.expression.columns}
+    wanted |= set(plan.where.columns) if plan.where else set()
+    key = {plan.columns[index].source for index in plan.key} if plan.key else wanted
+    for row, needed in ((change.before, key), (change.after, wanted)):
+        for ordinal, value in enumerate(row or ()):
+            if isinstance(value, Undecodable) and ordinal in needed:
+                column = plan.source.columns[ordinal]
+                raise ValueRefused(
+                    f"the bytes {value.decode()} are no text of character set {column.charset}",
+                    hint="Mend the row in the source, or map the column to bytea.",
+                    table=str(plan.source.id),
+                    column=column.name,
+                )
+
+
 def overlaid(base: Row, change: Row) -> Row:
     """`change` with the fields that it lacks taken from `base`."""
     return tuple(old if new is ABSENT else new for old, new in zip(base, change, strict=True))
 
 
-def row_json(plan: TablePlan, row: Row) -> dict[str, str | None]:
-    """Column → text form or null; what the image lacks is left out."""
+def row_json(plan: TablePlan, row: Row) -> dict[str, Any]:
+    """Column → text form, null, or `{"undecodable": "\\x…"}`; what the image lacks is left out."""
     names = (column.name for column in plan.source.columns)
-    return {name: _text(value) for name, value in zip(names, row, strict=True) if value is not ABSENT}
+    return {name: _json(value) for name, value in zip(names, row, strict=True) if value is not ABSENT}
 
 
 def to_payload(plan: TablePlan, change: RowChange) -> bytes:
@@ -80,16 +104,22 @@ def from_payload(plan: TablePlan, op: Op, payload: bytes) -> RowChange:
     return RowChange(op, table, None, row) if op is Op.INSERT else RowChange(op, table, row, None)
 
 
-def _row(plan: TablePlan, found: dict[str, str | None]) -> Row:
+def _row(plan: TablePlan, found: dict[str, Any]) -> Row:
     fields: list[Field] = []
     for column in plan.source.columns:
         value = found.get(column.name)
+        if isinstance(value, dict):
+            fields.append(Undecodable(value["undecodable"].encode()))
+            continue
         fields.append(value.encode() if value is not None else None if column.name in found else ABSENT)
     return tuple(fields)
 
 
+def _json(value: Field) -> str | dict[str, str] | None:
+    return {"undecodable": value.decode()} if isinstance(value, Undecodable) else _text(value)
+
+
 def _text(value: Field) -> str | None:
-    # Text forms are UTF-8; a field that its character set cannot decode was given as \x… by the reader.
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else None
 
 

@@ -7,7 +7,7 @@ store is the truth and is read anew after every connect.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,10 +16,11 @@ from model.rows import Op, RowChange
 from stores.control import quarantine
 from stores.control.quarantine import Parked
 from stores.postgres import PostgresConnection
-from sync.parked_rows import Key, from_payload, keys_of, storable, to_payload
+from sync.parked_rows import Key, fields_text, from_payload, keys_of, overlaid, row_key, storable, to_payload
 from transforms.plan import TablePlan
 
 WAITS: Final = "waits behind an earlier change of its key"
+WAITS_FOR_PARENT: Final = "waits behind a change of the row that it refers to"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,21 @@ class _New:
     error: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Reference:
+    """A foreign key to the key of another plan's table, as places in the columns of the plan that has it."""
+
+    parent: str
+    columns: tuple[int, ...]
+
+
 class Parking:
     """The parked keys of one store's plans."""
 
     def __init__(self, stream: str, plans: Iterable[TablePlan]) -> None:
         self._stream = stream
         self._plans = {plan.id: plan for plan in plans}
+        self._references = {plan.id: tuple(_references(plan, self._plans.values())) for plan in self._plans.values()}
         self._keys: dict[str, set[Key]] = {}
         self._counts: Counter[str] = Counter()
         self._new: list[_New] = []
@@ -61,16 +71,36 @@ class Parking:
         """How many changes wait for `write`."""
         return len(self._new)
 
-    def holds(self, plan: TablePlan, plan_id: str, change: RowChange) -> bool:
-        """Whether the change concerns a parked key."""
+    def holds(self, plan: TablePlan, plan_id: str, change: RowChange) -> str | None:
+        """Why the change has to wait: its key is parked, or one that it refers to by a foreign key; None: it flows."""
         keys = self._keys.get(plan_id)
-        return keys is not None and not keys.isdisjoint(keys_of(plan, change))
+        if keys is not None and not keys.isdisjoint(keys_of(plan, change)):
+            return WAITS
+        return WAITS_FOR_PARENT if self.lacks_parent(plan, change) else None
 
-    def park(self, plan: TablePlan, change: RowChange, seq: int, ordinal: int, error: ValueRefused | None) -> None:
-        """Set a change aside; `ordinal` is its place among those that are written together. No error: it waits."""
+    def lacks_parent(self, plan: TablePlan, change: RowChange) -> bool:
+        """Whether the row as the change leaves it refers to a row that is parked."""
+        if change.after is None:
+            return False
+        for reference in self._references.get(plan.id, ()):
+            parked = self._keys.get(reference.parent)
+            if parked:
+                after = overlaid(change.before, change.after) if change.before is not None else change.after
+                own = row_key(plan, after) if reference.parent == plan.id else None
+                referred = fields_text(plan, reference.columns, after)
+                # A row may refer to itself.
+                if referred != own and referred in parked:
+                    return True
+        return False
+
+    def park(self, plan: TablePlan, change: RowChange, seq: int, ordinal: int, error: ValueRefused | str) -> None:
+        """Set a change aside; `ordinal` is its place among those that are written together.
+
+        `error`: why, see also `holds`.
+        """
         self._keys.setdefault(plan.id, set()).update(keys_of(plan, change))
         self._counts[plan.id] += 1
-        self._new.append(_New(ordinal, seq, plan, change, storable(str(error)) if error is not None else WAITS))
+        self._new.append(_New(ordinal, seq, plan, change, storable(str(error))))
 
     def write(self, connection: PostgresConnection) -> Counter[str]:
         """Put what is new into the open transaction, in the order of the stream; gives the number per plan."""
@@ -89,6 +119,17 @@ class Parking:
             done[new.plan.id] += 1
         self._new.clear()
         return done
+
+
+def _references(plan: TablePlan, plans: Iterable[TablePlan]) -> Iterator[_Reference]:
+    places = {column.target.name: place for place, column in enumerate(plan.columns)}
+    for key in plan.target.foreign_keys:
+        for parent in plans:
+            target = parent.target
+            pairs = dict(zip(key.ref_columns, key.columns, strict=True))
+            same = (target.schema, target.name) == (key.ref_schema, key.ref_table)
+            if same and pairs.keys() == set(target.key) and set(key.columns) <= places.keys():
+                yield _Reference(parent.id, tuple(places[pairs[name]] for name in target.key))
 
 
 def parked_keys(plan: TablePlan, row: Parked) -> set[Key]:

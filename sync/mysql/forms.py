@@ -186,10 +186,12 @@ def refuse_nul() -> ValueRefused:
 
 def refuse_bytes(piece: bytes, charset: str) -> ValueRefused:
     """The source itself has no character for these bytes."""
-    return ValueRefused(
+    error = ValueRefused(
         f"the bytes {piece[:40].hex(' ')} are no text of character set {charset}",
         hint="Mend the row in the source, or map the column to bytea.",
     )
+    error.raw = bytes(piece)
+    return error
 
 
 def is_utf8(piece: bytes) -> bool:

@@ -18,7 +18,7 @@ from pymysql.err import raise_mysql_exception
 
 from config.settings import SourceSettings
 from model.errors import ConnectionLost, ValueRefused
-from model.rows import Field, Row
+from model.rows import Field, Row, Undecodable
 from model.tables import TableDef
 from stores.control.chunks import Bound
 from stores.errors import translated
@@ -261,7 +261,7 @@ class ChunkRows:
             try:
                 fields[place] = convert(value)
             except ValueRefused:
-                fields[place] = b"\\x" + (value or b"").hex().encode()
+                fields[place] = Undecodable(b"\\x" + (value or b"").hex().encode())
         return tuple(fields)
 
 

@@ -20,6 +20,7 @@ from tests.support.applying import STREAM, Applying, running, wait_for
 from tests.support.changes import SourceModel, make_plan, make_table
 from tests.support.servers import StoreDatabase
 from transforms.plan import Cast, ColumnKind, TablePlan
+from transforms.target import TargetForeignKey
 
 TABLE = make_table("t", "id int,short text,number int,kind text,free text")
 BAD = {1: b"longer than ten", 2: b"99999999999999999999", 3: b"unmapped", 4: b"a\0b"}
@@ -252,3 +253,43 @@ def test_a_cast_that_refuses_the_key_parks_it(store_db: StoreDatabase) -> None:
         assert applying.table(applying.plans[0]) == [(b"14", b"b")]
         assert [one.error for one in applier.retry_parked(everything)] == [None]
     assert applying.differences() == {}
+
+
+def test_children_wait_behind_their_parent(store_db: StoreDatabase) -> None:
+    """And grandchildren behind these; a retry begins with the parent."""
+    tables = [
+        make_table("p", "id int,short text"),
+        make_table("c", "id int,p_id int", parents=[("p_id", "p", "RESTRICT", "RESTRICT")]),
+        make_table("g", "id int,c_id int", parents=[("c_id", "c", "RESTRICT", "RESTRICT")]),
+    ]
+    source = SourceModel({table.id.name: table for table in tables})
+    plans = []
+    for plan, parent in zip(map(make_plan, tables), (None, "p", "c"), strict=True):
+        keys = plan.target.foreign_keys
+        if parent is not None:
+            key = ("fk", (f"{parent}_id",), "public", parent, ("id",), "RESTRICT", "RESTRICT")
+            keys = (TargetForeignKey(*key),)
+        plans.append(dataclasses.replace(plan, target=dataclasses.replace(plan.target, foreign_keys=keys)))
+    applying = Applying.prepare(store_db, source, plans)
+    source.insert("p", 1, "a\0b")
+    source.insert("p", 2, "fine")
+    applying.relay.add(source.commit())
+    source.insert("c", 10, 1)
+    source.insert("c", 20, 2)
+    source.insert("c", 30, None)
+    source.insert("g", 100, 10)
+    source.insert("g", 200, 20)
+    applying.relay.add(source.commit())
+    with running(applying.applier()) as applier:
+        caught_up(applier, applying)
+        assert {(row.plan_id.partition(">")[0], row.key[0]) for row in waiting(applying)} == {
+            ("shop.p", "1"), ("shop.c", "10"), ("shop.g", "100"),
+        }  # fmt: skip
+        assert [row[0] for row in applying.table(applying.plans[1])] == [b"20", b"30"]
+        (refused,) = applier.retry_parked(lambda row: row.key[0] == "100")
+        assert refused.error is not None and "refers to" in refused.error
+        source.update("p", source.find("p", 1), (b"1", b"mended"))
+        applying.relay.add(source.commit())
+        caught_up(applier, applying)
+        assert [one.error for one in applier.retry_parked(everything)] == [None, None, None]
+        assert waiting(applying) == () and applying.differences() == {}
