@@ -15,13 +15,17 @@ from cutover.service import Cutovers
 from daemon.lifecycle import Stop
 from daemon.parts import Parts
 from daemon.tuning import Tuning
-from model.errors import CrossfadeError, UsageError
+from model.errors import CrossfadeError, Refused, UsageError
 from stores.control import commands, events
 from stores.control.commands import Command, CommandState
 from stores.errors import translated
 from stores.postgres import PostgresConnection, connect_store
 
 log = structlog.get_logger(__name__)
+
+
+_BY_PLAN = frozenset({"check", "rehearse", "run", "prepare"})
+"""What is done with a domain by the plans that the daemon began with."""
 
 
 class Orders:
@@ -136,6 +140,11 @@ class Orders:
 
     def _domain(self, command: Command) -> Mapping[str, Any]:
         """Cut over, roll back and the like: taken here, answered through the domain's row when it is over."""
+        if command.args.get("act") in _BY_PLAN and self._parts.plans_changed():
+            raise Refused(
+                "definitions of the source have changed since the daemon began, and the cutover was planned before",
+                hint="crossfade stop; crossfade start; then again",
+            )
         return self._cutovers.submit(command.id, command.actor, command.args)
 
     def _route(self, command: Command) -> Mapping[str, Any]:

@@ -44,6 +44,8 @@ from sync.parked_retry import Retried
 from sync.relay.reader import RelayReader
 from sync.sentinel import Sentinel
 from sync.table_phase import TablePhases, needed_from
+from transforms.plan import TablePlan
+from transforms.target import TargetTable
 
 PURGE_EVERY_S = 5.0
 _NOT_YET = TableState("")
@@ -261,6 +263,10 @@ class Parts:
             raise UsageError(f"no held table is called {table}", hint="See: crossfade status --tables")
         return released
 
+    def plans_changed(self) -> bool:
+        """Whether a store follows other plans by now than at the start."""
+        return any(_shape(self._appliers[store.name].plans) != _shape(store.plans) for store in self._start.stores)
+
     def decide(self, table: str, accept: bool, actor: str) -> list[str]:
         """Approve or reject what a table is held for, in every store; the plans that go on.
 
@@ -428,6 +434,10 @@ class Parts:
 
     def _rate(self, name: str, total: int) -> float:
         return self._rates.setdefault(name, Rate()).per_s(total)
+
+
+def _shape(plans: Sequence[TablePlan]) -> list[tuple[str, TargetTable]]:
+    return [(plan.source.fingerprint(), plan.target) for plan in plans]
 
 
 def _halted(store: str, error: str | None, hint: str | None) -> CrossfadeError:

@@ -49,7 +49,7 @@ class Decoder:
     def __init__(self, table: TableDef, table_map: TableMap) -> None:
         assert table.id == TableId(table_map.schema, table_map.table)
 
-    def decode(self, event_type: int, body: bytes) -> list[tuple[Row | None, Row | None]]:
+    def decode(self, event_type: int, body: bytes, refused: object = None) -> list[tuple[Row | None, Row | None]]:
         row = (str(body[-1]).encode(),)
         if event_type == EventType.WRITE_ROWS_V2:
             return [(None, row)]
