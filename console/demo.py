@@ -22,7 +22,7 @@ def demo(
     rows: Annotated[int, typer.Option(min=2000, help="Rows of the legacy shop.")] = 500_000,
     rate: Annotated[float, typer.Option(min=1, help="Customers' operations per second.")] = 200.0,
     seconds: Annotated[float, typer.Option(min=1, help="How long to stream under traffic.")] = 15.0,
-    cutover: Annotated[bool, typer.Option(help="Also move the orders over, back, and over again.")] = True,
+    cutover: Annotated[bool, typer.Option(help="Also move the domains to their stores.")] = True,
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running, and say how to connect.")] = False,
 ) -> int:
     """A legacy shop under traffic is copied, streamed and verified into three stores. Exit 0 only when all is clean."""

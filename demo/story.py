@@ -1,6 +1,7 @@
-"""The demo's story: a legacy shop under traffic is copied, streamed and verified; its orders move over, back and over.
+"""The demo's story: a legacy shop under traffic is copied, streamed, verified and taken apart, domain by domain.
 
-Ends well only when the last verification is clean and the business invariants hold on both sides and agree.
+The catalog moves over, back, and over again; then identity and orders follow. Ends well only when the business
+invariants held on the serving side at every moment, the last verification is clean, and both sides agree.
 """
 
 from __future__ import annotations
@@ -15,17 +16,25 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from demo.auditor import Auditor
 from demo.follower import Follower
 from demo.retailcore.domains import Domain
 from demo.retailcore.invariants import compare, measure_mysql, measure_postgres, violated
 from demo.retailcore.mapping import SCHEMAS
-from demo.retailcore.mysql_orders import MysqlOrders
 from demo.retailcore.mysql_shop import mysql_shop
-from demo.retailcore.postgres_orders import PostgresOrders
+from demo.retailcore.routes import database_of
 from demo.retailcore.traffic import Traffic, TrafficOptions
 from demo.stage import DATABASE, Stage
 
 POLL_S = 0.5
+MOVES = (
+    (Domain.CATALOG, "cutover", "stores"),
+    (Domain.CATALOG, "rollback", "source"),
+    (Domain.CATALOG, "cutover", "stores"),
+    (Domain.IDENTITY, "cutover", "stores"),
+    (Domain.ORDERS, "cutover", "stores"),
+)
+"""Domain, what is done, who serves afterwards."""
 COPY_LIMIT_S = 1200.0
 
 
@@ -59,7 +68,9 @@ class Figures:
     applied_rows: int = 0
     catch_up_s: float = 0.0
     verdicts: list[str] = field(default_factory=list)
-    moves: list[str] = field(default_factory=list)
+    moves: list[tuple[str, str]] = field(default_factory=list)
+    """What moved, and how long writes stopped."""
+    audits: str = ""
 
 
 class Story:
@@ -88,7 +99,7 @@ class Story:
                 self._stream(stage, options.seconds)
                 self._verify(stage, "while customers are buying", "--mode", "checksum")
                 if options.cutover:
-                    self._move_orders(stage, traffic)
+                    self._move(stage, traffic)
             finally:
                 report = traffic.stop()
             self._figures.transactions = report.total
@@ -151,28 +162,38 @@ class Story:
             self._say(f"  {line}")
             self._pause.wait(3.0)
 
-    def _move_orders(self, stage: Stage, traffic: Traffic) -> None:
-        """Cut the orders over, roll them back, cut them over again, while customers keep buying."""
+    def _move(self, stage: Stage, traffic: Traffic) -> None:
+        """Move domain after domain while customers keep buying, and audit whoever serves."""
 
-        def reroute(side: str) -> None:
-            if side == "stores":
-                dsn = stage.dsns[Domain.ORDERS]
-                traffic.reroute(Domain.ORDERS, lambda: PostgresOrders(dsn, SCHEMAS[Domain.ORDERS]))
-            else:
-                traffic.reroute(Domain.ORDERS, lambda: MysqlOrders(stage.address))
+        def reroute(domain: Domain, side: str) -> None:
+            traffic.reroute(domain, database_of(domain, side, stage.address, stage.dsns[domain]))
 
-        with Follower(next(iter(stage.dsns.values())), DATABASE, "orders", reroute):
-            for verb, there in (("cutover", "stores"), ("rollback", "source"), ("cutover", "stores")):
-                done = stage.crossfade("-o", "json", verb, "run", "orders", "--confirm", "orders")
-                if done.code != 0:
-                    raise DemoFailed(f"crossfade {verb} run orders ended with {done.code}:\n{done.out}\n{done.err}")
-                document = done.document()
-                if document["side"] != there:
-                    raise DemoFailed(f"after the {verb} the orders are served by the {document['side']}")
-                stop_s = float(document["write_stop_s"])
-                self._figures.moves.append(f"{verb}: writes stopped for {stop_s:.2f} s")
-                self._say(f"crossfade {verb} run orders: served by the {there}, writes stopped for {stop_s:.2f} s")
+        control = next(iter(stage.dsns.values()))
+        with (
+            Follower(control, DATABASE, Domain, reroute) as follower,
+            Auditor(stage.address, stage.dsns, lambda: follower.sides) as auditor,
+        ):
+            for domain, verb, there in MOVES:
+                self._run_move(stage, domain, verb, there)
                 self._pause.wait(3.0)
+                if auditor.problems:
+                    raise DemoFailed(f"an invariant did not hold: {auditor.problems[0]}")
+        audits = " and ".join(f"{count} in the {side}" for side, count in sorted(auditor.audits.items()))
+        if auditor.problems or not {"source", "stores"} <= auditor.audits.keys():
+            raise DemoFailed(f"an invariant did not hold, or nobody looked: {auditor.problems[:1]} {audits}")
+        self._figures.audits = audits
+        self._say(f"every audit of a domain while it moved was clean: {audits}")
+
+    def _run_move(self, stage: Stage, domain: Domain, verb: str, there: str) -> None:
+        done = stage.crossfade("-o", "json", verb, "run", str(domain), "--confirm", str(domain))
+        if done.code != 0:
+            raise DemoFailed(f"crossfade {verb} run {domain} ended with {done.code}:\n{done.out}\n{done.err}")
+        document = done.document()
+        if document["side"] != there:
+            raise DemoFailed(f"after the {verb} {domain} is served by the {document['side']}")
+        stop_s = float(document["write_stop_s"])
+        self._figures.moves.append((f"{domain} {verb}", f"writes stopped for {stop_s:.2f} s"))
+        self._say(f"crossfade {verb} run {domain}: served by the {there}, writes stopped for {stop_s:.2f} s")
 
     def _catch_up(self, stage: Stage) -> None:
         began = time.monotonic()
@@ -181,6 +202,9 @@ class Story:
             if all(store["waiting_transactions"] == 0 for store in document["stores"]):
                 self._figures.catch_up_s = time.monotonic() - began
                 self._figures.applied_rows = sum(store["rows_applied"] for store in document["stores"])
+                if self._options.cutover:
+                    for domain in Domain:  # a message behind the last write comes through the way back
+                        self._command(stage, "rollback", "check", str(domain))
                 return
             self._pause.wait(0.1)
         raise DemoFailed("the stores did not catch up within 300 s")
@@ -263,8 +287,10 @@ class Story:
         table.add_row("caught up after the last write", f"{figures.catch_up_s:.1f} s")
         for verdict in figures.verdicts:
             table.add_row("verify", verdict)
-        for move in figures.moves:
-            table.add_row("orders", move)
+        for move, stopped in figures.moves:
+            table.add_row(move, stopped)
+        if figures.audits:
+            table.add_row("audits of the serving side", f"clean: {figures.audits}")
         table.add_row("invariants", "hold on both sides and agree")
         self._console.print(table)
 
