@@ -132,7 +132,7 @@ def test_no_false_alarm_and_every_planted_difference_found(
     migration.ok("schema", "apply")
     migration.start()
     try:
-        migration.wait_streaming()
+        migration.wait_streaming(600)
         with shop.traffic(rate=150 if seconds > 60 else 40), restless(source_db):
             end, runs = time.monotonic() + seconds, 0
             while time.monotonic() < end or runs < 2:
@@ -150,7 +150,8 @@ def test_no_false_alarm_and_every_planted_difference_found(
                 store = stores[Domain.CATALOG if plant.table in ("traps", "names") else Domain.ORDERS]
                 store.execute(plant.statement.replace("{id}", str(number + 1)))
                 expected.add((plant.table, plant.kind, number + 1))
-            done = migration.run("-o", "json", "verify", timeout_s=600)
+            # However slow the machine is, everything has to be decided.
+            done = migration.run("-o", "json", "verify", "--deadline", "600", timeout_s=1800)
         found = {
             (table["source"].partition(".")[2], finding["kind"], number_of(finding["key"]))
             for table in done.document()["tables"]
