@@ -27,6 +27,7 @@ from demo.retailcore.schema import create_database
 from servers import Engine, flavour_named, start_server
 
 DATABASE = "retailcore"
+CUTOVER = "\ncutover: {max_lag_s: 10}    # servers, daemon and customers share this machine\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class Stage:
             database=DATABASE,
             directory=self.folder,
         )
-        self.config.write_text(text)
+        self.config.write_text(text + CUTOVER)
         self.environment = environment(self.source.password, self.dsns)
         script = "".join(f"export {name}='{value}'\n" for name, value in self.environment.items())
         secrets = self.folder / "environment.sh"

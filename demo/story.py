@@ -25,6 +25,7 @@ from demo.retailcore.mysql_shop import mysql_shop
 from demo.retailcore.routes import database_of
 from demo.retailcore.traffic import Traffic, TrafficOptions
 from demo.stage import DATABASE, Stage
+from model.errors import ExitCode
 
 POLL_S = 0.5
 MOVES = (
@@ -36,6 +37,7 @@ MOVES = (
 )
 """Domain, what is done, who serves afterwards."""
 COPY_LIMIT_S = 1200.0
+REFUSED_LIMIT_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,14 @@ class Story:
         self._say(f"every audit of a domain while it moved was clean: {audits}")
 
     def _run_move(self, stage: Stage, domain: Domain, verb: str, there: str) -> None:
-        done = stage.crossfade("-o", "json", verb, "run", str(domain), "--confirm", str(domain))
+        began = time.monotonic()
+        while True:
+            done = stage.crossfade("-o", "json", verb, "run", str(domain), "--confirm", str(domain))
+            if done.code != ExitCode.REFUSED or time.monotonic() - began > REFUSED_LIMIT_S:
+                break
+            # As an operator does: nothing was changed, so wait for a quieter moment.
+            self._say(f"crossfade {verb} run {domain}: refused for now, nothing changed")
+            self._pause.wait(10.0)
         if done.code != 0:
             raise DemoFailed(f"crossfade {verb} run {domain} ended with {done.code}:\n{done.out}\n{done.err}")
         document = done.document()
