@@ -224,6 +224,8 @@ def _tail() -> list[str]:
         "",
         "relay: {directory: crossfade-relay}  # the log between reader and stores, on a local disk",
         "report: {directory: crossfade-reports}",
+        "# The daemon's dashboard, metrics and routing table, on this host only: http://127.0.0.1:8440/",
+        "# http: {}",
         "",
     ]
 
