@@ -103,6 +103,10 @@ def _unknown_stores(document: Document, settings: Settings) -> list[Problem]:
         outputs: list[tuple[Path_, OutputRule]] = [(("tables", table), rule)]
         outputs += [(("tables", table, "to", index), output) for index, output in enumerate(rule.to)]
         named += [((*path, "store"), output.store) for path, output in outputs]
+        if rule.route is not None:
+            route = ("tables", table, "route")
+            named += [((*route, "to", value), store) for value, store in rule.route.to.items()]
+            named += [((*route, "otherwise"), rule.route.otherwise)]
     for domain, part in settings.domains.items():
         named += [(("domains", domain, "stores", index), store) for index, store in enumerate(part.stores)]
     for index, invariant in enumerate(settings.verify.invariants):

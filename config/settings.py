@@ -10,17 +10,19 @@ import re
 import zoneinfo
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
+from config.reshaping import MaskChoice, Route, SoftDeleteRule
+from config.strict import STRICT
 from model.position import Flavour
 
 
 class Part(BaseModel):
-    """Base of every part: frozen, unknown keys refused."""
+    """Base of every part."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = STRICT
 
 
 class Tls(StrEnum):
@@ -64,11 +66,16 @@ class SourceSettings(Part):
         return copy
 
 
+MaskKey = Annotated[SecretStr, Field(min_length=16)]
+
+
 class StoreSettings(Part):
     """One target PostgreSQL database."""
 
     dsn: SecretStr
     schema_: str = Field(default="public", alias="schema")
+    mask_key: MaskKey | None = None
+    """Key of the `hmac` masks of this store; unset: `defaults.mask_key`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -117,6 +124,8 @@ class Defaults(Part):
     set_: Literal["array", "text"] = Field(default="array", alias="set")
     foreign_keys: bool = True
     nul_characters: Literal["quarantine", "strip"] = "quarantine"
+    mask_key: MaskKey | None = None
+    """Key of `hmac` masks; the same key in several stores lets their masked values be joined."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -156,8 +165,12 @@ class OutputRule(Part):
     types: dict[str, str] = {}
     map: dict[str, dict[str, str | None]] = {}
     """Source column → value → value, as text; `*` is the default, else unknown values are refused."""
+    mask: dict[str, MaskChoice] = {}
+    """Source column → what the store gets in place of its values."""
     expr: dict[str, Expression] = {}
     where: str | None = None
+    delete_when: SoftDeleteRule | None = None
+    """Rows for which this holds count as deleted."""
     key: tuple[str, ...] | None = None
     """Target columns that identify a row; unset: those of the source."""
     zero_dates: ZeroDates | None = None
@@ -170,6 +183,14 @@ class TableRule(OutputRule):
     reason: str | None = None
     to: tuple[OutputRule, ...] = ()
     """Several outputs; each starts from this rule and overrides it."""
+    route: Route | None = None
+    """One output per store, each with the rows of its values."""
+
+    @model_validator(mode="after")
+    def _one_way_to_stores(self) -> Self:
+        if self.route is not None and (self.to or self.store):
+            raise ValueError("`route` says which stores the rows go to; leave out `to` and `store`")
+        return self
 
 
 class DomainSettings(Part):

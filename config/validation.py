@@ -29,7 +29,9 @@ _SYNONYMS = {
     "ssl": "tls",
     "uri": "url",
     "columns": "only",
-    "mask": "expr",
+    "anonymize": "mask",
+    "soft_delete": "delete_when",
+    "shard": "route",
     "filter": "where",
     "renames": "rename",
     "logging": "log",
@@ -133,7 +135,7 @@ class Translator:
         return Problem(self._document.mark(path, key=True), dotted(path), f"unknown key `{key}`{place}", hint)
 
     def _secret(self, path: Path_) -> bool:
-        return path in self._references or any(part in ("password", "dsn", "token", "url") for part in path)
+        return path in self._references or any(part in ("password", "dsn", "token", "url", "mask_key") for part in path)
 
 
 def _shown(value: Any) -> str:

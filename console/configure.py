@@ -14,7 +14,8 @@ from console.output import Invocation
 from daemon.planning import read_plan
 from model.errors import UsageError
 from sync.starter import write_starter
-from transforms.describe import describe
+from transforms.describe import describe, explained
+from transforms.reverse import reverse_plans
 
 config_app = typer.Typer(help="Check and understand the configuration.", no_args_is_help=True)
 
@@ -106,10 +107,11 @@ def explain(
     if not plans and not reasons:
         known = ", ".join(sorted({str(plan.source.id) for plan in planned.plan.plans}))
         raise UsageError(f"the source has no table {table}", hint=f"Tables: {known}")
+    backs = {back.id: back for back in reverse_plans(planned.plan.plans)}
     if invocation.json:
         invocation.emit(
             "crossfade.explain/1",
-            {"plans": [{"id": plan.id, "description": describe(plan)} for plan in plans], "skipped": reasons},
+            {"plans": [explained(plan, backs[plan.id]) for plan in plans], "skipped": reasons},
         )
         return
-    invocation.say(*[describe(plan) for plan in plans], *reasons)
+    invocation.say(*[describe(plan, backs[plan.id]) for plan in plans], *reasons)

@@ -64,7 +64,7 @@ class PlanRouter:
             return self._insert(after) if self._accepts(after) is not False else None
         assert before is not None
         if change.op is Op.DELETE:
-            return self._delete(before) if self._accepts(before) is not False else None
+            return self._delete(before) if self._held(before) is not False else None
         assert after is not None
         return self._update(before, after)
 
@@ -73,7 +73,7 @@ class PlanRouter:
         if ABSENT in after:
             merged = tuple(old if new is ABSENT else new for old, new in zip(before, after, strict=True))
         if self._where and any(after[column] is not ABSENT for column in self._where):
-            was, now = self._accepts(before), self._accepts(merged)
+            was, now = self._held(before), self._accepts(merged)
             if now is None:
                 raise self._open_image("whether the row belongs to the target", before)
             if not now:
@@ -84,7 +84,7 @@ class PlanRouter:
                 return self._insert(merged)
             if was is None and ABSENT in merged:
                 raise self._open_image("whether the row is new to the target", before)
-        elif self._where and self._accepts(before) is False:
+        elif self._where and self._held(before) is False:
             return None
         return self._changed(before, merged)
 
@@ -125,6 +125,13 @@ class PlanRouter:
         if any(row[column] is ABSENT for column in self._where):
             return None
         return self.plan.accepts(row)
+
+    def _held(self, row: Row) -> bool | None:
+        """Whether the target holds an old row; None when it may be an older one: the filter refused it."""
+        try:
+            return self._accepts(row)
+        except ValueRefused:
+            return None
 
     def _project(self, row: Row) -> Row:
         if self._direct:

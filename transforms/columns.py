@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
+from config.reshaping import Mask
 from config.settings import Constant, Expression, Settings
 from model.errors import ConfigError, ValueRefused
 from model.rows import Field
@@ -18,7 +19,8 @@ from transforms import names
 from transforms.defaults import default_sql, neutral_literal
 from transforms.expressions import compile_expression, result_casts
 from transforms.generated import translate_generated
-from transforms.pgtypes import parse_type
+from transforms.masks import DIGEST_LENGTH, ONE_WAY, compile_mask, default_type, nothing
+from transforms.pgtypes import PgType, parse_type
 from transforms.plan import ColumnKind, ColumnPlan
 from transforms.rules import Output, nearest
 from transforms.target import TargetCheck, TargetColumn, TargetEnum
@@ -40,6 +42,8 @@ class OutputColumns:
     notes: list[str] = field(default_factory=list)
     of_source: dict[str, int] = field(default_factory=dict)
     """Source column → index into `plans`, of columns that are copied or mapped."""
+    masked: dict[str, int] = field(default_factory=dict)
+    """Source column → index into `plans`, of columns whose values are masked."""
 
     def position(self, target_name: str) -> int | None:
         """Index into `plans` of the written column called so."""
@@ -103,6 +107,9 @@ def build_columns(
     table, rule = output.source, output.rule
     rename = _keys(output, rule.rename, "rename")
     maps = _keys(output, rule.map, "map")
+    masks = {name: Mask(str(mask)) for name, mask in _keys(output, rule.mask, "mask").items()}
+    for name in masks.keys() & maps.keys():
+        raise ConfigError("a column cannot have both a map and a mask", hint="Drop one.", table=table.id, column=name)
     _keys(output, rule.types, "types")
     only = None if rule.only is None else set(_keys(output, dict.fromkeys(rule.only), "only"))
     exclude = set(_keys(output, dict.fromkeys(rule.exclude), "exclude"))
@@ -132,7 +139,9 @@ def build_columns(
     try:
         for column, (_, target_name) in zip(chosen, targets, strict=True):
             override = type_override(settings, output, column) or shared_types.get(column.name)
-            if column.name in maps:
+            if column.name in masks:
+                _add_masked(result, settings, output, column, target_name, masks[column.name], override, policy)
+            elif column.name in maps:
                 mapping = rule.map[next(n for n in rule.map if n.lower() == column.name.lower())]
                 _add_mapped(result, output, column, target_name, mapping, override)
             else:
@@ -247,6 +256,54 @@ def _add_mapped(
         )
     )
     result.targets.append(target)
+
+
+def _add_masked(
+    result: OutputColumns,
+    settings: Settings,
+    output: Output,
+    column: ColumnDef,
+    target_name: str,
+    mask: Mask,
+    override: str | None,
+    policy: TypePolicy,
+) -> None:
+    where = {"column": column.name}
+    if mask is Mask.NULL:
+        spelled = choose_type(column, target_name, policy, override)
+        # An enum type or a CHECK of its own would tell of values that the store never has.
+        kind = "text" if spelled.enum_labels else spelled.type
+        target = TargetColumn(target_name, kind, comment=column.comment)
+        plan = ColumnPlan(target, ColumnKind.CONSTANT, expression=nothing(column, output.source), one_way=ONE_WAY)
+    else:
+        key = settings.stores[output.store].mask_key or settings.defaults.mask_key
+        expression = compile_mask(mask, column, output.source, key, output.store)
+        wanted = parse_type(override or default_type(mask), **where)
+        casts = result_casts(expression, wanted, policy)
+        if casts is None or (mask is Mask.HMAC and not _holds_digest(wanted)):
+            raise ConfigError(
+                f"a masked value cannot be of the type {wanted}",
+                hint="Leave the type out: hmac and last4 give text, year a smallint.",
+                **where,
+            )
+        target = TargetColumn(target_name, str(wanted), nullable=column.nullable, comment=column.comment)
+        plan = ColumnPlan(
+            target,
+            ColumnKind.EXPRESSION,
+            casts=() if mask is Mask.HMAC else casts,
+            expression=expression.compiled,
+            apart=mask is Mask.HMAC,
+            one_way=ONE_WAY,
+        )
+    result.masked[column.name] = len(result.plans)
+    result.plans.append(plan)
+    result.targets.append(target)
+
+
+def _holds_digest(wanted: PgType) -> bool:
+    if wanted.array or wanted.base not in ("text", "character varying", "citext"):
+        return False
+    return not wanted.arguments or wanted.arguments[0] >= DIGEST_LENGTH
 
 
 def _add_expression(result: OutputColumns, table: TableDef, name: str, rule: Expression, policy: TypePolicy) -> None:

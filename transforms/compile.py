@@ -19,8 +19,10 @@ from transforms.columns import build_columns, source_column, type_override
 from transforms.constraints import build_indexes, derive_key, foreign_keys_of
 from transforms.expressions import compile_condition
 from transforms.pgtypes import parse_type
-from transforms.plan import MigrationPlan, TablePlan
+from transforms.plan import CompiledExpression, MigrationPlan, SoftDelete, TablePlan
+from transforms.routes import refusing_others, share_condition
 from transforms.rules import Output, is_glob, outputs_of, refuse_unknown_tables, rule_of, skip_reason
+from transforms.soft_delete import compile_soft_delete, without_deleted
 from transforms.target import TargetColumn, TargetTable
 from transforms.types import TypePolicy
 
@@ -88,7 +90,7 @@ def _refuse_columns_of_nobody(settings: Settings, outputs: Iterable[Output]) -> 
             rule = output.rule
             for place, named in (
                 ("rename", rule.rename), ("only", rule.only or ()), ("exclude", rule.exclude), ("types", rule.types),
-                ("map", rule.map),
+                ("map", rule.map), ("mask", rule.mask),
             ):  # fmt: skip
                 for name in named:
                     if name.lower() not in known:
@@ -144,13 +146,11 @@ def _table_plan(
         name: text for (store, (owner, name)), text in shared.items() if store == output.store and owner == table.id
     }
     columns = build_columns(settings, output, policy, handed)
-    where = None
-    if output.rule.where is not None:
-        try:
-            where = compile_condition(output.rule.where, table)
-        except ConfigError as error:
-            error.where.setdefault("table", table.id)
-            raise
+    try:
+        where, deleted = _filter(output)
+    except ConfigError as error:
+        error.where.setdefault("table", table.id)
+        raise
     key = derive_key(output, columns)
     if not key.names:
         columns.notes.append(
@@ -186,8 +186,28 @@ def _table_plan(
         key=key.positions,
         uniques=tuple(uniques),
         where=where,
+        deleted=deleted,
         notes=tuple(dict.fromkeys(columns.notes)),
     )
+
+
+def _filter(output: Output) -> tuple[CompiledExpression | None, SoftDelete | None]:
+    """Which rows the output takes: its share of the route, its `where`, and none that is marked as deleted."""
+    rule, table, share = output.rule, output.source, output.share
+    mine = rule.where
+    if share is not None:
+        condition = share_condition(share, table)
+        mine = condition if mine is None else f"({mine}) AND ({condition})"
+    deleted = None if rule.delete_when is None else compile_soft_delete(rule.delete_when, table, mine)
+
+    def compiled(text: str | None) -> CompiledExpression | None:
+        text = without_deleted(text, deleted.text) if deleted is not None else text
+        return None if text is None else compile_condition(text, table)
+
+    where = compiled(mine)
+    if share is not None and share.strict and where is not None:
+        where = refusing_others(where, share, compiled(rule.where), table)
+    return where, deleted
 
 
 def _not_null(column: TargetColumn) -> TargetColumn:

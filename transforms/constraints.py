@@ -38,7 +38,7 @@ def keeps_apart(plan: ColumnPlan) -> bool:
         assert plan.mapping is not None
         values = list(plan.mapping.values())
         return plan.strict and None not in values and len(set(values)) == len(values)
-    return False
+    return plan.apart
 
 
 def _source_keys(table: TableDef) -> list[tuple[str, ...]]:
@@ -58,7 +58,7 @@ def derive_key(output: Output, columns: OutputColumns) -> KeyColumns:
         return _stated_key(output, columns)
     positions = []
     for name in table.key:
-        position = columns.of_source.get(name)
+        position = columns.of_source.get(name, columns.masked.get(name))
         if position is None:
             raise ConfigError(
                 "a column of the key is left out, so changes could not find their rows",
@@ -67,7 +67,9 @@ def derive_key(output: Output, columns: OutputColumns) -> KeyColumns:
                 column=name,
             )
         if not keeps_apart(columns.plans[position]):
-            lost = next((c.reason for c in columns.plans[position].casts if not c.reversible), "the map joins values")
+            lost = next(
+                (c.reason for c in columns.plans[position].casts if not c.reversible), "the map or mask joins values"
+            )
             raise ConfigError(
                 f"the key would not be unique in the store: {lost}",
                 hint="Keep the column's default type, or name another unique key with `key`.",
@@ -103,7 +105,7 @@ def _stated_key(output: Output, columns: OutputColumns) -> KeyColumns:
         raise ConfigError("key names a column twice", hint="Name every column once.", table=table.id)
     covered = {
         source
-        for source, position in columns.of_source.items()
+        for source, position in {**columns.masked, **columns.of_source}.items()
         if position in positions and keeps_apart(columns.plans[position])
     }
     if not any(covered.issuperset(key) for key in _source_keys(table)):
@@ -171,6 +173,8 @@ def _why_dropped(columns: OutputColumns, index: IndexDef) -> str | None:
         if part.column is None:
             return "a part of it is an expression"
         position = columns.of_source.get(part.column)
+        if position is None and part.column in columns.masked:
+            return f"the column {part.column} is masked"
         if position is None:
             return f"the column {part.column} is not written by the copy"
         plan = columns.plans[position]

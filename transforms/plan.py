@@ -39,7 +39,7 @@ class Cast:
 
 @dataclass(frozen=True, slots=True)
 class CompiledExpression:
-    """One vetted expression in three languages that agree: Python over a source row, MySQL's SQL, PostgreSQL's SQL."""
+    """One vetted computation in three languages that agree: Python over a source row, MySQL's SQL, PostgreSQL's SQL."""
 
     text: str
     evaluate: Callable[[Row], Field] = field(compare=False, repr=False)
@@ -48,6 +48,22 @@ class CompiledExpression:
     """Over the *source* column names, for documentation and for columns that exist under the same name."""
     columns: tuple[int, ...]
     """Ordinals of the source columns it reads."""
+    unpushable: str = ""
+    """Why only Python computes it; `mysql` and `postgres` are empty then."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoftDelete:
+    """How the application marks rows of the source as deleted. Such rows are not in the store."""
+
+    text: str
+    mysql: str
+    """The condition of a marked row, as the source's SQL."""
+    others: str | None = None
+    """The rest of the plan's filter, for people."""
+    marks: tuple[tuple[int, Field], ...] = ()
+    """(ordinal, neutral form) of the source columns that mark a row; ABSENT stands for the present time. () when the
+    condition does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +83,10 @@ class ColumnPlan:
     expression: CompiledExpression | None = None
     masked: bool = False
     """Its values are nobody's business: findings, logs and reports say that they differ, not what they are."""
+    apart: bool = False
+    """EXPRESSION: different source values always give different values, so that it can stand in a key."""
+    one_way: str = ""
+    """EXPRESSION: why its value never goes back; it stands in for its source column then."""
     reverse: str | None = None
     """EXPRESSION: `source_column = expression over target columns`, how the store's value goes back."""
 
@@ -140,6 +160,8 @@ class TablePlan:
     """Indexes into `columns` of every other unique index made of whole columns."""
     where: CompiledExpression | None = None
     """A row belongs to the target only when this evaluates to b'1'."""
+    deleted: SoftDelete | None = None
+    """Part of `where`, kept apart for the way back and for people."""
     notes: tuple[str, ...] = ()
     """What is lost or dropped, for people: losses of casts, dropped foreign keys, untranslated defaults."""
     _fields: Callable[[Row], Row] = field(init=False, compare=False, repr=False)

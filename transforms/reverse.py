@@ -151,7 +151,7 @@ def reverse_plan(plan: TablePlan, siblings: Iterable[TablePlan] = ()) -> Reverse
             if item.source not in columns:
                 columns[item.source] = _made(item, column, item.source, way)
                 verdicts.append(ColumnVerdict(column.name, way, reason))
-        elif item.kind is ColumnKind.CONSTANT:
+        elif item.kind is ColumnKind.CONSTANT and not item.one_way:
             verdicts.append(ColumnVerdict(item.target.name, Reversibility.EXACT, "added by us; not sent back"))
     for item in plan.columns:
         if item.reverse is not None:
@@ -162,7 +162,7 @@ def reverse_plan(plan: TablePlan, siblings: Iterable[TablePlan] = ()) -> Reverse
             kept.append(_kept(column))
             verdicts.append(_kept_verdict(plan, siblings, column, ordinal, kept[-1]))
     for item in plan.columns:
-        if item.kind is ColumnKind.EXPRESSION and item.reverse is None:
+        if item.kind is ColumnKind.EXPRESSION and item.reverse is None and not item.one_way:
             verdicts.append(ColumnVerdict(item.target.name, Reversibility.EXACT, "derived; not sent back"))
     ordered = tuple(columns[ordinal] for ordinal in sorted(columns))
     key, problem = _key(plan.source, ordered)
@@ -343,6 +343,9 @@ def _kept_verdict(
     for other in siblings:
         if any(item.source == ordinal for item in other.columns):
             return ColumnVerdict(column.name, Reversibility.EXACT, f"comes back from {other.target}")
+    masked = [item for item in plan.columns if item.one_way and item.expression and ordinal in item.expression.columns]
+    if masked:
+        return ColumnVerdict(column.name, Reversibility.LOSSY, masked[0].one_way)
     derived = [
         item.target.name
         for item in plan.columns
@@ -386,6 +389,9 @@ def _key(
 
 def _table_verdicts(plan: TablePlan) -> list[tuple[Reversibility, str]]:
     found: list[tuple[Reversibility, str]] = []
+    if plan.deleted is not None and not plan.deleted.marks:
+        reason = "a delete in the store deletes the row, for delete_when does not tell how a row is marked (add `set`)"
+        found.append((Reversibility.LOSSY, reason))
     if plan.source.engine.lower() not in TRANSACTIONAL:
         reason = f"{plan.source.engine} is not transactional: nothing can be applied exactly once"
         found.append((Reversibility.ONE_WAY, reason))

@@ -14,6 +14,7 @@ from config.settings import OutputRule, Settings, TableRule
 from model.errors import ConfigError
 from model.tables import TableDef, TableId
 from transforms import names
+from transforms.shares import Share, shares_of
 
 _GLOB = frozenset("*?[")
 _AUTOMATIC = {
@@ -33,6 +34,8 @@ class Output:
     store: str
     schema: str
     table: str
+    share: Share | None = None
+    """Which rows of a routed table it takes."""
 
 
 def is_glob(pattern: str) -> bool:
@@ -157,13 +160,17 @@ def outputs_of(settings: Settings, table: TableDef, named_rule: tuple[str, Table
     """The outputs of one table. Raises ConfigError for an unknown or undecided store or an impossible name."""
     rule_name, rule = named_rule if named_rule else (None, TableRule())
     rules: list[OutputRule] = [_merged(rule, output) for output in rule.to] if rule.to else [rule]
+    shares: list[Share | None] = [None] * len(rules)
+    if rule.route is not None:
+        shares = list(shares_of(rule.route))
+        rules = [_merged(rule, OutputRule(store=share.store)) for share in shares if share is not None]
     outputs = []
-    for output in rules:
+    for output, share in zip(rules, shares, strict=True):
         store = _store_of(settings, output, table.id)
         name = (
             names.checked(output.table, "the target table's name", table=table.id)
             if output.table is not None
             else names.table_name(table.id.name, settings.defaults.naming)
         )
-        outputs.append(Output(table, output, rule_name, store, settings.stores[store].schema_, name))
+        outputs.append(Output(table, output, rule_name, store, settings.stores[store].schema_, name, share))
     return outputs

@@ -170,8 +170,12 @@ class SourceSide:
             return
         for raw in raws:
             row = make(raw)
-            if accepts(row):
-                yield row
+            try:
+                if not accepts(row):
+                    continue
+            except ValueRefused:
+                pass  # a row that no store is named for: it waits in the quarantine, and this store answers for it
+            yield row
 
     def canonical(self, row: Row) -> CanonicalRow:
         """The canonical target row of a source row; a refused value says so in its place."""

@@ -134,6 +134,9 @@ class ReverseWriter:
         self.begin()
         self.rows += 1
         statements = self._of(plan)
+        if statements.clears:
+            self._end_run()
+            self._add(statements.clear(row), _Expected(None, "clear", statements, row))
         values = statements.values(row)
         run = self._run
         if run is not None and run[0] is statements and len(run[1]) < self._run_rows and self._bytes < self._limit:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from model.rows import ABSENT, Field, Row
+from model.tables import ColumnDef
 from stores.mysql import ServerInfo
 from sync.mysql.literals import quoted_name
 from sync.mysql.reverse_literals import column_sql
@@ -41,6 +42,10 @@ class ReverseStatements:
             for item in plan.kept
             if item.hold
         ]
+        deleted = plan.plan.deleted
+        marks = deleted.marks if deleted else ()
+        self._marks = b", ".join(_mark(plan.source.columns[at], value, info) for at, value in marks)
+        self._deleted = deleted.mysql.encode() if deleted and plan.key else b""
         self._guard = b" AND (" + plan.guard.mysql.encode() + b")" if plan.guard else b""
         self._limit = b"" if plan.key else b" LIMIT 1"
         self._select = "SELECT " + ", ".join(select_expression(item.column, info) for item in plan.columns)
@@ -54,6 +59,15 @@ class ReverseStatements:
         """INSERT of rows made by `values`; where several plans share the table it completes rows that are there."""
         return self._insert + b", ".join(rows) + self._merge
 
+    def clear(self, row: Row) -> bytes:
+        """DELETE of the row that the application has marked as deleted and that a new one takes the key of."""
+        return b"DELETE FROM %b WHERE %b AND (%b)" % (self._table, self._found_by(row), self._deleted)
+
+    @property
+    def clears(self) -> bool:
+        """Whether a row marked as deleted may be in the way of a new one."""
+        return bool(self._deleted)
+
     def update(self, old: Row, new: Row, changed: Sequence[int]) -> bytes:
         """UPDATE of one row: only what changed is set. Raises ValueRefused."""
         indexes = sorted({*changed, *self._always})
@@ -66,13 +80,18 @@ class ReverseStatements:
         return b"UPDATE %b SET %b WHERE %b" % (self._table, b", ".join(pairs), self._is(old))
 
     def delete(self, old: Row) -> bytes:
-        """DELETE of one row."""
+        """DELETE of one row, or the mark that stands for it."""
+        if self._marks:
+            return b"UPDATE %b SET %b WHERE %b" % (self._table, b", ".join([*self._held, self._marks]), self._is(old))
         return b"DELETE FROM %b WHERE %b" % (self._table, self._is(old))
 
     def delete_all(self) -> bytes:
         """DELETE of every row that belongs to the plan: a TRUNCATE would commit the transaction."""
         where = self.plan.plan.where
-        return b"DELETE FROM " + self._table + (b" WHERE " + where.mysql.encode() if where else b"")
+        all_rows = b" WHERE " + where.mysql.encode() if where else b""
+        if self._marks:
+            return b"UPDATE " + self._table + b" SET " + b", ".join([*self._held, self._marks]) + all_rows
+        return b"DELETE FROM " + self._table + all_rows
 
     def read(self, row: Row) -> bytes:
         """SELECT of the row with the key of `row`, to say what was found instead."""
@@ -103,3 +122,11 @@ class ReverseStatements:
             field = row[index]
             parts.append(self._columns[index].is_(field if isinstance(field, bytes) else None))
         return b" AND ".join(parts) + self._guard + self._limit
+
+
+def _mark(column: ColumnDef, value: Field, info: ServerInfo) -> bytes:
+    """The assignment that marks a row as deleted."""
+    name = quoted_name(column.name).encode()
+    if isinstance(value, bytes):
+        return name + b" = " + column_sql(column, mariadb=info.mariadb).literal(value)
+    return name + b" = " + (b"UTC_DATE()" if column.type == "date" else b"UTC_TIMESTAMP(%d)" % (column.scale or 0))

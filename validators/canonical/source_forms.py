@@ -227,6 +227,8 @@ def _mapped(plan: ColumnPlan, column: ColumnDef) -> str:
 
 def _expression(plan: ColumnPlan) -> str:
     assert plan.expression is not None
+    if plan.expression.unpushable:
+        raise NotPushable(plan.expression.unpushable)
     to, sql = base_of(plan.target), plan.expression.mysql
     if to.base in ("date", "timestamp without time zone"):
         return _date(plan, None, f"CAST({sql} AS CHAR)", 6 if to.base != "date" else 0)

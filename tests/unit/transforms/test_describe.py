@@ -15,8 +15,8 @@ email   email        varchar(120) not null  nul_quarantine
 status  status       text                   map 'A' → 'active', 'X' → NULL, else 'other'; default
                                             'active'
 born    born         text not null
-–       domain       text                   RIGHT(email, 3); nul_quarantine
-–       initial      smallint               LENGTH(email); range(smallint)
+email   domain       text                   RIGHT(email, 3); nul_quarantine
+email   initial      smallint               LENGTH(email); range(smallint)
 –       region       text not null          always 'eu'
 –       empty        integer                always NULL
 –       live         boolean not null       always 'true'

@@ -1,0 +1,67 @@
+"""Rules of a table that reshape rows: masks, soft deletes, routes by value. What they mean is for `transforms`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
+
+from config.strict import STRICT
+
+
+class Mask(StrEnum):
+    """What a store gets in place of a value."""
+
+    HMAC = "hmac"
+    """HMAC-SHA256 of its text with the store's key: equal values stay equal, nothing else is kept."""
+    LAST4 = "last4"
+    """`****` and the last four characters."""
+    YEAR = "year"
+    """The year of a date."""
+    NULL = "null"
+
+
+def _null_is_a_mask(value: Any) -> Any:
+    """YAML reads a bare `null` as no value."""
+    return Mask.NULL if value is None else value
+
+
+MaskChoice = Annotated[Mask, BeforeValidator(_null_is_a_mask)]
+
+
+class SoftDelete(BaseModel):
+    """Rows that the application marks as deleted instead of deleting them."""
+
+    model_config = STRICT
+
+    sql: str
+    """Holds for a row that counts as deleted."""
+    set: dict[str, str] | None = None
+    """Source column → value that marks a row when the store deletes it (`now`: the time); unset: read from `sql`."""
+
+
+def _bare_condition(value: Any) -> Any:
+    return {"sql": value} if isinstance(value, str) else value
+
+
+SoftDeleteRule = Annotated[SoftDelete, BeforeValidator(_bare_condition)]
+
+
+class Route(BaseModel):
+    """Which store a row goes to, by the value of one column. A row whose value changes moves."""
+
+    model_config = STRICT
+
+    by: str
+    """Source column."""
+    to: dict[str, str] = Field(min_length=1)
+    """Value → store."""
+    otherwise: str | None = None
+    """Store of every other value; unset: a row with another value is set aside in the quarantine."""
+
+    @model_validator(mode="after")
+    def _several(self) -> Self:
+        if len({*self.to.values(), self.otherwise} - {None}) < 2:
+            raise ValueError("names one store only; write `store` instead of `route`")
+        return self
