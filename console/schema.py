@@ -37,7 +37,7 @@ def _drift(settings: Settings, plan: MigrationPlan, stores: Sequence[str]) -> li
     found: list[Difference] = []
     for name in stores:
         with closing(connect_store(settings.stores[name].dsn, application="crossfade schema")) as connection:
-            tables = [item.target for item in plan.of_store(name)]
+            tables = plan.targets_of(name)
             with translated(f"store {name}"):
                 catalog = read_store(connection, {table.schema for table in tables})
             found.extend(differences(catalog, tables))
@@ -64,7 +64,7 @@ def plan(
             invocation.say(render(found) or "no differences")
         return ExitCode.DIFFERENCES if found else ExitCode.CLEAN
     chosen = [name for name in settings.stores if store in (None, name)]
-    scripts = {name: list(statements([p.target for p in planned.plan.of_store(name)])) for name in chosen}
+    scripts = {name: list(statements(planned.plan.targets_of(name))) for name in chosen}
     if invocation.json:
         invocation.emit(
             "crossfade.schema-plan/1",
@@ -100,7 +100,7 @@ def apply(context: typer.Context) -> None:
             for name, store in settings.stores.items()
         }
         for name, connection in connections.items():
-            targets = [item.target for item in planned.plan.of_store(name)]
+            targets = planned.plan.targets_of(name)
             created[name] = [str(item) for item in apply_schema(connection, targets, Phase.BEFORE_COPY)]
     if invocation.json:
         invocation.emit("crossfade.schema-apply/1", {"created": created})

@@ -125,7 +125,7 @@ def erase(settings: Settings, confirmation: str | None) -> None:
         ):
             if _read(connection, settings.name) is not None:
                 streams.forget(connection, settings.name)
-            reset_tables(connection, [plan.target for plan in planned.plan.of_store(name)])
+            reset_tables(connection, planned.plan.targets_of(name))
     log.warning("stream.erased", migration=settings.name)
 
 
@@ -166,7 +166,7 @@ def _from_history(
 
 def _require_tables(plan: MigrationPlan, connections: Mapping[str, PostgresConnection]) -> None:
     for name, connection in connections.items():
-        tables = [item.target for item in plan.of_store(name)]
+        tables = plan.targets_of(name)
         with translated(f"store {name}"):
             catalog = read_store(connection, {table.schema for table in tables})
         require_fit(catalog, tables, name)

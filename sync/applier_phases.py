@@ -395,8 +395,9 @@ class PhaseSteps:
         """An exact table: sweep what cascades missed, create its uniques, let it stream."""
         self._sweep(plan)
         try:
-            with self._writer.aside() as connection:
-                self._ddl.create_uniques(connection, plan)
+            if self._sharers_exact(plan):
+                with self._writer.aside() as connection:
+                    self._ddl.create_uniques(connection, plan)
         except ApplyError as error:
             log.error("table held", table=plan.id, error=str(error))
             self.hold(plan.id, f"its unique indexes cannot be created: {error}")
@@ -407,6 +408,14 @@ class PhaseSteps:
             # A streaming child may have waited for this parent.
             if self._phases.get(other.id).phase is Phase.STREAMING and self._sweepable(other):
                 self._sweep(other)
+
+    def _sharers_exact(self, plan: TablePlan) -> bool:
+        """Whether every plan of the same target table is exact; the last of them makes its uniques."""
+        return not plan.told_by or all(
+            self._exact(other.id, self._writer.checkpoint)
+            for other in self._plan.plans
+            if other.target == plan.target and other.id != plan.id
+        )
 
     def _all_stream_unfinished(self) -> bool:
         plans = self._plan.plans

@@ -49,7 +49,7 @@ from sync.postgres.pgoutput import (
     Update,
     lsn_text,
 )
-from sync.reverse_rows import SourceChange, TableBinding
+from sync.reverse_rows import RelationBinding, SourceChange
 from sync.reverse_state import ReverseMode, ReverseState
 from transforms.reverse import ReversePlan
 
@@ -90,7 +90,9 @@ class ReverseStream:
         self._domain = domain
         self._store = store
         self._dsn = settings.stores[store].dsn
-        self._plans = {(plan.plan.target.schema, plan.plan.target.name): plan for plan in plans}
+        self._plans: dict[tuple[str, str], list[ReversePlan]] = {}
+        for plan in plans:
+            self._plans.setdefault((plan.plan.target.schema, plan.plan.target.name), []).append(plan)
         self._epoch = epoch
         self._start = start_lsn
         self._armed = armed
@@ -239,7 +241,7 @@ class _Session:
         except BaseException:
             connection.close()
             raise
-        self._bindings: dict[int, TableBinding | None] = {}
+        self._bindings: dict[int, RelationBinding | None] = {}
         self._marks: set[int] = set()
         self._group = 0
         """Transactions of the store in the open transaction of the source."""
@@ -325,12 +327,12 @@ class _Session:
         if relation.schema == SCHEMA and relation.table in slots.MARK_TABLES:
             self._marks.add(relation.oid)
             return
-        plan = self._stream._plans.get((relation.schema, relation.table))
-        if plan is None:
+        plans = self._stream._plans.get((relation.schema, relation.table))
+        if plans is None:
             self._bindings[relation.oid] = None
             return
-        binding = self._bindings[relation.oid] = TableBinding(relation, plan)
-        notes = {f"{plan.plan.target}: column {name} is only in the store" for name in binding.unknown}
+        binding = self._bindings[relation.oid] = RelationBinding(relation, plans)
+        notes = {f"{binding.target}: column {name} is only in the store" for name in binding.unknown}
         if notes - set(self._stream._state.notes):
             self._stream._set(notes=tuple(sorted({*self._stream._state.notes, *notes})))
 
@@ -346,10 +348,11 @@ class _Session:
                 hint="Prepare the domain's reverse stream again.",
                 relation=message.relation,
             )
-        self._foreign = str(binding.plan.plan.target)
+        self._foreign = binding.target
         if self._stream._armed:
             return
-        self._keep(binding.change(message))
+        for change in binding.changes(message):
+            self._keep(change)
 
     def _truncate(self, message: Truncate) -> None:
         for oid in message.relations:
@@ -357,9 +360,10 @@ class _Session:
                 self._ours = True
             binding = self._bindings.get(oid)
             if binding is not None and not self._ours:
-                self._foreign = str(binding.plan.plan.target)
+                self._foreign = binding.target
                 if not self._stream._armed:
-                    self._keep(SourceChange(binding.plan, None))
+                    for table in binding.tables:
+                        self._keep(SourceChange(table.plan, None))
 
     def _keep(self, change: SourceChange) -> None:
         if self._sent:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from model.errors import SchemaDrift, ValueRefused
 from model.rows import Field, Op, Row
 from sync.postgres.pgoutput import UNCHANGED, Delete, Insert, Relation, Update, Value, Values
-from transforms.reverse import ReversePlan
+from transforms.reverse import ReversePlan, printed_alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,4 +97,64 @@ class TableBinding:
         found = ((name, values.get(name)) for name in names)
         return ", ".join(
             f"{name}={value.decode(errors='replace')}" for name, value in found if isinstance(value, bytes)
+        )
+
+
+class RelationBinding:
+    """One relation and every plan that has rows in it: each row goes back to the source table that it came from."""
+
+    def __init__(self, relation: Relation, plans: Sequence[ReversePlan]) -> None:
+        """Raises SchemaDrift as `TableBinding` does."""
+        self._relation = relation
+        self.tables = tuple(TableBinding(relation, plan) for plan in plans)
+        self.target = str(plans[0].plan.target)
+        places = {column.name: index for index, column in enumerate(relation.columns)}
+        self._owners = tuple(
+            tuple(
+                (places[name], printed_alike(plan.plan.target.column(name).type), value) for name, value in plan.told_by
+            )
+            for plan in plans
+        )
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Columns that only the store has."""
+        return self.tables[0].unknown
+
+    def changes(self, message: Insert | Update | Delete) -> tuple[SourceChange, ...]:
+        """The changes of source rows: one, or two when a row moves from one source table to another.
+
+        Raises ValueRefused, also for a row that is of no source table, and SchemaDrift.
+        """
+        if len(self.tables) == 1:
+            return (self.tables[0].change(message),)
+        if isinstance(message, Insert):
+            return (self._owner(message.new).change(message),)
+        if message.old is None or not message.whole:
+            return (self.tables[0].change(message),)  # raises: the store does not log whole old rows
+        before = self._owner(message.old)
+        if isinstance(message, Delete):
+            return (before.change(message),)
+        whole = tuple(old if new is UNCHANGED else new for old, new in zip(message.old, message.new, strict=True))
+        after = self._owner(whole)
+        if after is before:
+            return (before.change(message),)
+        return before.change(Delete(message.relation, message.old, whole=True)), after.change(
+            Insert(message.relation, whole)
+        )
+
+    def _owner(self, values: Values) -> TableBinding:
+        for table, owner in zip(self.tables, self._owners, strict=True):
+            if all(
+                isinstance(found := values[place], bytes) and spelled(found) == spelled(value)
+                for place, spelled, value in owner
+            ):
+                return table
+        shown = ", ".join(
+            f"{self._relation.columns[place].name} = {values[place]!r}" for place, _, _ in self._owners[0]
+        )
+        raise ValueRefused(
+            f"no source table takes rows with {shown}",
+            hint="Mend the row in the store: its value must be one of those that the configuration adds.",
+            table=f"{self._relation.schema}.{self._relation.table}",
         )

@@ -18,6 +18,7 @@ from transforms.checks import translate_checks
 from transforms.columns import build_columns, source_column, type_override
 from transforms.constraints import build_indexes, derive_key, foreign_keys_of
 from transforms.expressions import compile_condition
+from transforms.merging import merged, with_common_foreign_keys
 from transforms.pgtypes import parse_type
 from transforms.plan import CompiledExpression, MigrationPlan, SoftDelete, TablePlan
 from transforms.routes import refusing_others, share_condition
@@ -51,7 +52,6 @@ def compile_plan(
         else:
             outputs += outputs_of(settings, table, named_rule)
     _refuse_columns_of_nobody(settings, outputs)
-    _refuse_shared_targets(outputs)
     shared = _shared_types(settings, outputs)
     relation_names: dict[tuple[str, str], names.RelationNames] = defaultdict(names.RelationNames)
     for output in outputs:
@@ -61,21 +61,8 @@ def compile_plan(
         _table_plan(settings, output, flavour, shared, relation_names[output.store, output.schema])
         for output in outputs
     ]
-    return MigrationPlan(tuple(_with_foreign_keys(settings, plans)), skipped)
-
-
-def _refuse_shared_targets(outputs: Iterable[Output]) -> None:
-    seen: dict[tuple[str, str, str], Output] = {}
-    for output in outputs:
-        place = (output.store, output.schema, output.table)
-        if place in seen:
-            raise ConfigError(
-                f"{seen[place].source.id} and {output.source.id} both become {output.schema}.{output.table}"
-                f" of the store {output.store}",
-                hint="Give one of them another name with `table`; merging tables is not supported.",
-                table=output.source.id,
-            )
-        seen[place] = output
+    plans = with_common_foreign_keys(_with_foreign_keys(settings, merged(plans)))
+    return MigrationPlan(tuple(plans), skipped)
 
 
 def _refuse_columns_of_nobody(settings: Settings, outputs: Iterable[Output]) -> None:

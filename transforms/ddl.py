@@ -69,7 +69,7 @@ def qualified(schema: str, name: str) -> str:
 
 def statements(tables: Iterable[TargetTable]) -> tuple[DdlStatement, ...]:
     """Every statement that makes `tables` of one store, in an order that works: phase by phase."""
-    tables = list(tables)
+    tables = list(dict.fromkeys(tables))
     made: list[DdlStatement] = []
     for schema in dict.fromkeys(table.schema for table in tables):
         made.append(

@@ -162,6 +162,9 @@ class TablePlan:
     """A row belongs to the target only when this evaluates to b'1'."""
     deleted: SoftDelete | None = None
     """Part of `where`, kept apart for the way back and for people."""
+    told_by: tuple[int, ...] = ()
+    """Indexes into `columns` of the constants in the key that tell its rows from those of other plans with the same
+    target table; () when the table is its own."""
     notes: tuple[str, ...] = ()
     """What is lost or dropped, for people: losses of casts, dropped foreign keys, untranslated defaults."""
     _fields: Callable[[Row], Row] = field(init=False, compare=False, repr=False)
@@ -217,3 +220,7 @@ class MigrationPlan:
     def of_store(self, store: str) -> tuple[TablePlan, ...]:
         """Plans that write to `store`."""
         return tuple(plan for plan in self.plans if plan.target.store == store)
+
+    def targets_of(self, store: str) -> tuple[TargetTable, ...]:
+        """Tables of `store`, each once."""
+        return tuple(dict.fromkeys(plan.target for plan in self.of_store(store)))

@@ -115,6 +115,12 @@ class ReversePlan:
         return worst(verdict.way for verdict in self.verdicts)
 
     @property
+    def told_by(self) -> tuple[tuple[str, bytes], ...]:
+        """(target column, value) of every row that is the plan's, where several plans share the target table."""
+        columns = [self.plan.columns[index] for index in self.plan.told_by]
+        return tuple((item.target.name, item.constant) for item in columns if isinstance(item.constant, bytes))
+
+    @property
     def reads(self) -> frozenset[str]:
         """Target columns that the way back needs."""
         return frozenset(name for column in self.columns for name in column.reads)
@@ -269,7 +275,7 @@ def _made(item: ColumnPlan, column: ColumnDef, ordinal: int, way: Reversibility)
 def _unmapped(item: ColumnPlan, column: ColumnDef) -> Callable[[bytes], bytes]:
     assert item.mapping is not None
     form = form_of(column)
-    spelled = _printed_alike(item.target.type)
+    spelled = printed_alike(item.target.type)
     inverse: dict[bytes, bytes] = {}
     for source, value in item.mapping.items():
         if isinstance(value, bytes):
@@ -288,7 +294,7 @@ def _unmapped(item: ColumnPlan, column: ColumnDef) -> Callable[[bytes], bytes]:
     return convert
 
 
-def _printed_alike(type_text: str) -> Callable[[bytes], bytes]:
+def printed_alike(type_text: str) -> Callable[[bytes], bytes]:
     """Brings a value and its other spellings of the same type to one, so that the map's and the store's meet."""
     target = parse_type(type_text)
     if target.base == "boolean":

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from stores.errors import translated
 from stores.postgres import PostgresConnection
+from sync.postgres.own_rows import own_rows
 from transforms.plan import TablePlan
 from validators.canonical.record import CanonicalRow, RecordForm
 from validators.canonical.source_forms import NotPushable
@@ -30,42 +31,45 @@ class TargetSide:
         self.hash_sql = form.postgres_hash()
         self._from = postgres_name(plan)
         self._where = f"store {plan.target.store}"
+        self._own = own_rows(plan)
+        self._rows = f"{self._from} WHERE {self._own}"
         self._reads = ", ".join(target.read for target in form.targets)
         self._keys = ", ".join(form.targets[index].read for index in form.key)
 
     def count(self) -> int:
         """Number of rows."""
         with translated(self._where):
-            row = self.connection.execute(f"SELECT count(*) FROM {self._from}".encode()).fetchone()
+            row = self.connection.execute(f"SELECT count(*) FROM {self._rows}".encode()).fetchone()
         return int(row[0]) if row else 0
 
     def digests(self, leaves: Leaves, condition: str = EVERYTHING) -> dict[int, Digest]:
         """Digests of the leaves of the rows that meet `condition`, from one scan."""
-        query = leaves.postgres_digests(self.plan, self.hash_sql, condition)
+        query = leaves.postgres_digests(self.plan, self.hash_sql, f"{self._own} AND ({condition})")
         with translated(self._where):
             return {int(leaf): (int(rows), int(total)) for leaf, rows, total in self.connection.execute(query.encode())}
 
     def hashes(self, condition: str) -> Iterator[tuple[CanonicalRow, int]]:
         """Key and hash of every row that meets `condition`."""
-        for *key, row_hash in self._stream(f"SELECT {self._keys}, {self.hash_sql} FROM {self._from} WHERE {condition}"):
+        for *key, row_hash in self._stream(f"SELECT {self._keys}, {self.hash_sql} FROM {self._rows} AND ({condition})"):
             yield self._canonical_key(key), int(row_hash)
 
     def rows(self, condition: str) -> Iterator[CanonicalRow]:
         """Canonical rows that meet `condition`."""
-        for fields in self._stream(f"SELECT {self._reads} FROM {self._from} WHERE {condition}"):
+        for fields in self._stream(f"SELECT {self._reads} FROM {self._rows} AND ({condition})"):
             yield self._canonical(fields)
 
     def random_keys(self, number: int, size: int) -> Iterator[CanonicalRow]:
         """Keys of about `number` rows chosen at random from a table of about `size` rows."""
         share = min(100.0, max(0.001, 150.0 * number / max(size, 1)))
-        query = f"SELECT {self._keys} FROM {self._from} TABLESAMPLE BERNOULLI ({share}) LIMIT {number}"
+        sample = f"{self._from} TABLESAMPLE BERNOULLI ({share}) WHERE {self._own}"
+        query = f"SELECT {self._keys} FROM {sample} LIMIT {number}"
         for key in self._stream(query):
             yield self._canonical_key(key)
 
     def first(self) -> CanonicalRow | None:
         """Any row, None for an empty table."""
         with translated(self._where):
-            row = self.connection.execute(f"SELECT {self._reads} FROM {self._from} LIMIT 1".encode()).fetchone()
+            row = self.connection.execute(f"SELECT {self._reads} FROM {self._rows} LIMIT 1".encode()).fetchone()
         return self._canonical(row) if row else None
 
     def lookup(self, keys: Sequence[CanonicalRow]) -> dict[CanonicalRow, list[CanonicalRow]]:

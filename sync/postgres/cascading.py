@@ -12,6 +12,7 @@ from psycopg import sql
 from model.rows import Row
 from stores.postgres import PostgresConnection
 from sync.cascades import Action, CascadeGraph, Edge, Trigger
+from sync.postgres.own_rows import own_rows
 from sync.postgres.statements import quoted
 from transforms.plan import TablePlan
 
@@ -144,7 +145,9 @@ def sweep(connection: PostgresConnection, edge: Edge, parent: TablePlan, columns
         sql.SQL("p.{} = c.{}").format(_name(parent, theirs), _name(edge.child, ours))
         for theirs, ours in zip(columns, edge.match, strict=True)
     )
-    orphaned = sql.SQL("{} AND NOT EXISTS (SELECT 1 FROM {} AS p WHERE {})").format(is_set, _table(parent), same)
+    orphaned = sql.SQL("{} AND {} AND NOT EXISTS (SELECT 1 FROM {} AS p WHERE {} AND {})").format(
+        is_set, _own(edge.child, "c"), _table(parent), same, _own(parent, "p")
+    )
     if edge.on_delete is Action.SET_NULL:
         blanks = sql.SQL(", ").join(sql.SQL("{} = NULL").format(_name(edge.child, column)) for column, _ in edge.assign)
         query = sql.SQL("UPDATE {} AS c SET {} WHERE {}").format(_table(edge.child), blanks, orphaned)
@@ -160,6 +163,11 @@ def _table(plan: TablePlan) -> sql.SQL:
 
 def _name(plan: TablePlan, column: int) -> sql.SQL:
     return quoted(plan.columns[column].target.name)
+
+
+def _own(plan: TablePlan, alias: str) -> sql.SQL:
+    """The plan's own rows; the text goes through the driver's placeholders unchanged."""
+    return sql.SQL(own_rows(plan, alias).replace("%", "%%"))
 
 
 def _value(prefix: str, place: int) -> sql.Identifier:
@@ -179,10 +187,11 @@ def _given(edge: Edge, prefix: str) -> sql.Composed:
 
 
 def _matching(edge: Edge) -> sql.Composed:
-    return sql.SQL(" AND ").join(
+    pairs = [
         sql.SQL("c.{} = v.{}").format(_name(edge.child, column), _value(_OLD, place))
         for place, column in enumerate(edge.match)
-    )
+    ]
+    return sql.SQL(" AND ").join([*pairs, *([_own(edge.child, "c")] if edge.child.told_by else [])])
 
 
 def _texts(plan: TablePlan, columns: Sequence[int]) -> sql.Composed:

@@ -18,6 +18,7 @@ from model.errors import AccessDenied, ApplyError, Refused, ValueRefused
 from model.rows import ABSENT, Field, Row
 from stores.errors import from_postgres, translated
 from stores.postgres import PostgresConnection
+from sync.postgres.own_rows import own_rows
 from transforms.plan import ColumnKind, TablePlan
 
 BLOCK_BYTES: Final = 1 << 20
@@ -240,13 +241,17 @@ def _column_of(error: psycopg.Error) -> str | None:
 
 def target_is_empty(connection: PostgresConnection, plan: TablePlan) -> bool:
     """Whether the plan's target table has no row. Raises what the driver raises when there is no such table."""
-    query = sql.SQL("SELECT NOT EXISTS (SELECT 1 FROM {} LIMIT 1)").format(
-        sql.Identifier(plan.target.schema, plan.target.name)
+    query = sql.SQL("SELECT NOT EXISTS (SELECT 1 FROM {} WHERE {} LIMIT 1)").format(
+        sql.Identifier(plan.target.schema, plan.target.name), sql.SQL(own_rows(plan))
     )
     row = connection.execute(query).fetchone()
     return bool(row and row[0])
 
 
 def empty_target(connection: PostgresConnection, plan: TablePlan) -> None:
-    """Remove all rows of the plan's target table, in the caller's transaction, for a copy that starts anew."""
-    connection.execute(sql.SQL("TRUNCATE {}").format(sql.Identifier(plan.target.schema, plan.target.name)))
+    """Remove all rows of the plan from its target table, in the caller's transaction, for a copy that starts anew."""
+    table = sql.Identifier(plan.target.schema, plan.target.name)
+    if plan.told_by:
+        connection.execute(sql.SQL("DELETE FROM {} WHERE {}").format(table, sql.SQL(own_rows(plan))))
+    else:
+        connection.execute(sql.SQL("TRUNCATE {}").format(table))
