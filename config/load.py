@@ -107,6 +107,7 @@ def _unknown_stores(document: Document, settings: Settings) -> list[Problem]:
             route = ("tables", table, "route")
             named += [((*route, "to", value), store) for value, store in rule.route.to.items()]
             named += [((*route, "otherwise"), rule.route.otherwise)]
+    named += [(("read_models", name, "store"), model.store) for name, model in settings.read_models.items()]
     for domain, part in settings.domains.items():
         named += [(("domains", domain, "stores", index), store) for index, store in enumerate(part.stores)]
     for index, invariant in enumerate(settings.verify.invariants):

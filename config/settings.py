@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
+from config.read_model import ReadModelRule
 from config.reshaping import MaskChoice, Route, SoftDeleteRule
 from config.strict import STRICT
 from model.position import Flavour
@@ -429,6 +430,8 @@ class Settings(Part):
     types: tuple[TypeRule, ...] = ()
     tables: dict[TableName, TableRule] = {}
     """Source table (`table` or `database.table`, globs allowed) → rule."""
+    read_models: dict[TableName, ReadModelRule] = {}
+    """Name of a table in a store → how it is made of others."""
     domains: dict[str, DomainSettings] = {}
     snapshot: SnapshotSettings = SnapshotSettings()
     apply: ApplySettings = ApplySettings()

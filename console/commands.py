@@ -24,6 +24,8 @@ MODULE_OF: Final[Mapping[str, str]] = {
     "demo": "demo",
     "verify": "verify",
     "repair": "repair",
+    "transform": "transform",
+    "readmodel": "readmodel",
     "errors": "errors",
     "cutover": "cutover",
     "finalize": "cutover",

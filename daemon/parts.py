@@ -76,7 +76,7 @@ class Parts:
             server_id=replica_id(settings),
             first_seq=lowest.seq + 1,
         )
-        steps = PhaseSchema()
+        steps = PhaseSchema(start.plan)
         self._appliers: dict[str, StoreApplier] = {}
         copies: list[StoreCopy] = []
         for store in start.stores:

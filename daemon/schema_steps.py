@@ -5,15 +5,23 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+import structlog
+
 from stores.postgres import PostgresConnection
+from sync.postgres import read_models
 from sync.postgres.schema_apply import apply_schema
 from transforms.ddl import Phase as DdlPhase
-from transforms.plan import TablePlan
+from transforms.plan import MigrationPlan, TablePlan
 from transforms.target import TargetTable
+
+log = structlog.get_logger(__name__)
 
 
 class PhaseSchema:
     """Applies the plan's DDL when a table reaches the phase for it; every step is idempotent."""
+
+    def __init__(self, plan: MigrationPlan) -> None:
+        self._plan = plan
 
     def build_indexes(self, connection: PostgresConnection, plan: TablePlan) -> None:
         """Non-unique secondary indexes, while nobody writes the table."""
@@ -26,6 +34,12 @@ class PhaseSchema:
     def create_foreign_keys(self, connection: PostgresConnection, plans: Sequence[TablePlan]) -> None:
         """Foreign keys between the tables of one store, when all of them stream."""
         apply_schema(connection, [plan.target for plan in plans], DdlPhase.AFTER_CONSISTENT)
+
+    def create_read_models(self, connection: PostgresConnection, store: str) -> None:
+        """Read models, when all of the store's tables stream."""
+        for model in self._plan.models_of(store):
+            if read_models.install(connection, model):
+                log.info("read model created", store=store, read_model=model.place)
 
 
 def _without_keys(table: TargetTable) -> TargetTable:

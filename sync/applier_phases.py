@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from model.errors import ApplyError, Refused
+from model.errors import ApplyError, CrossfadeError, Refused
 from model.position import BinlogCoordinate
 from model.tables import TableId
 from stores.control import held_ddl, schema_history, table_states
@@ -60,7 +60,7 @@ class PhaseSteps:
         new_group: Callable[[StoreWriter, Sequence[TablePlan]], ChangeGroup],
         take: Callable[[ChangeGroup, Transaction], None],
         noted: Callable[[ChangeGroup], None],
-        warn: Callable[[ApplyError], None],
+        warn: Callable[[CrossfadeError], None],
         parking: Parking,
         following: DdlFollowing | None = None,
     ) -> None:
@@ -96,13 +96,25 @@ class PhaseSteps:
                 self.promote(plan)
         if self._all_stream_unfinished():
             self._finished = True
-            try:
-                with self._writer.aside() as connection:
-                    self._ddl.create_foreign_keys(connection, self._plan.plans)
-            except ApplyError as error:
-                # The stream does not need them, and rows without a parent can be the source's own.
-                log.error("foreign keys cannot be created", store=self._plan.store, error=str(error))
-                self._warn(error)
+            self._finish()
+
+    def _finish(self) -> None:
+        """What a store has when all its tables stream. The stream does not need it: a refusal is told, not raised."""
+        try:
+            with self._writer.aside() as connection:
+                self._ddl.create_foreign_keys(connection, self._plan.plans)
+        except ApplyError as error:
+            # Rows without a parent can be the source's own.
+            log.error("foreign keys cannot be created", store=self._plan.store, error=str(error))
+            self._warn(error)
+        try:
+            with self._writer.aside() as connection:
+                self._ddl.create_read_models(connection, self._plan.store)
+        except CrossfadeError as error:
+            if error.transient:
+                raise
+            log.error("a read model cannot be created", store=self._plan.store, error=str(error))
+            self._warn(error)
 
     def save(self, state: TableState) -> None:
         """Write one state in a transaction of its own, then publish it."""

@@ -21,6 +21,7 @@ from transforms.expressions import compile_condition
 from transforms.merging import merged, with_common_foreign_keys
 from transforms.pgtypes import parse_type
 from transforms.plan import CompiledExpression, MigrationPlan, SoftDelete, TablePlan
+from transforms.read_models import compile_read_models
 from transforms.routes import refusing_others, share_condition
 from transforms.rules import Output, is_glob, outputs_of, refuse_unknown_tables, rule_of, skip_reason
 from transforms.soft_delete import compile_soft_delete, without_deleted
@@ -62,7 +63,8 @@ def compile_plan(
         for output in outputs
     ]
     plans = with_common_foreign_keys(_with_foreign_keys(settings, merged(plans)))
-    return MigrationPlan(tuple(plans), skipped)
+    made = MigrationPlan(tuple(plans), skipped)
+    return dataclasses.replace(made, read_models=compile_read_models(settings, made))
 
 
 def _refuse_columns_of_nobody(settings: Settings, outputs: Iterable[Output]) -> None:

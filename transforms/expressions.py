@@ -11,7 +11,6 @@ import logging
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import sqlglot
@@ -21,14 +20,17 @@ from sqlglot.errors import SqlglotError
 from model.errors import ConfigError
 from model.rows import Field, Row
 from model.tables import ColumnDef, TableDef
+from transforms import sql_documents as documents
 from transforms import sql_functions as functions
+from transforms import sql_zones as zones
 from transforms import typed_sql as sql
-from transforms.names import quoted, quoted_mysql
+from transforms.casts import array_literal
+from transforms.column_values import column_value
+from transforms.json_paths import plain_path
+from transforms.names import quoted
 from transforms.pgtypes import PgType
 from transforms.plan import Cast, CompiledExpression
 from transforms.rules import nearest
-from transforms.source_types import family as family_of
-from transforms.source_types import integer_bounds
 from transforms.type_fits import fit_casts
 from transforms.type_policy import TypePolicy
 from transforms.typed_sql import Kind, Typed
@@ -36,7 +38,9 @@ from transforms.typed_sql import Kind, Typed
 ALLOWED = (
     "columns, numbers, 'text', TRUE, FALSE, NULL, + - * %, = <> < <= > >= <=>, AND, OR, NOT, IS NULL, IN, BETWEEN, "
     "LIKE, CASE, IF, COALESCE, IFNULL, NULLIF, CONCAT, LOWER, UPPER, TRIM, LENGTH, CHAR_LENGTH, SUBSTRING, LEFT, "
-    "RIGHT, REPLACE, CAST(… AS CHAR | DECIMAL(p,s) | SIGNED | DATE), ABS, ROUND, FLOOR, CEIL, MOD, DATE, YEAR, MONTH"
+    "RIGHT, REPLACE, CAST(… AS CHAR | DECIMAL(p,s) | SIGNED | DATE), ABS, ROUND, FLOOR, CEIL, MOD, DATE, YEAR, MONTH, "
+    "CONVERT_TZ, JSON_EXTRACT, ->, ->>, JSON_VALUE, JSON_UNQUOTE, JSON_OBJECT, JSON_ARRAY, "
+    "STRING_TO_ARRAY, ARRAY_TO_STRING"
 )
 PostgresColumn = Callable[[ColumnDef], str]
 """How a source column is spelled in PostgreSQL SQL."""
@@ -70,6 +74,12 @@ def compile_condition(
 ) -> CompiledExpression:
     """Compile a condition; `evaluate` gives b'1', b'0' or None. Raises ConfigError."""
     node = _parsed(text, table, postgres_column, own_meaning)
+    if node.only_here:
+        raise ConfigError(
+            f"the servers cannot compute this condition: {node.only_here}",
+            hint="A filter is asked of both sides; use a column of its own with `expr` instead.",
+            expression=text,
+        )
     try:
         return _finished(text, sql.as_condition(node)).compiled
     except ConfigError as error:
@@ -110,22 +120,41 @@ def _finished(text: str, node: Typed) -> Expression:
             return None if value is None else b"1" if value else b"0"
 
         result = ColumnDef("result", "tinyint", "tinyint")
-    elif node.kind in (Kind.TEXT, Kind.DATE, Kind.DATETIME):
+    elif node.kind is Kind.DATETIME and node.utc:
+        mysql, postgres = node.mysql, node.postgres
+
+        def encode(row: Row) -> Field:
+            value = inner(row)
+            return None if value is None else f"{value}+00".encode()
+
+        result = ColumnDef("result", "timestamp", "timestamp(6)", scale=6)
+    elif node.kind in (Kind.TEXT, Kind.DATE, Kind.DATETIME, Kind.JSON):
         mysql, postgres = node.mysql, node.postgres
 
         def encode(row: Row) -> Field:
             value = inner(row)
             return None if value is None else value.encode()
 
-        name = {Kind.TEXT: "longtext", Kind.DATE: "date", Kind.DATETIME: "datetime"}[node.kind]
+        name = {Kind.TEXT: "longtext", Kind.DATE: "date", Kind.DATETIME: "datetime", Kind.JSON: "json"}[node.kind]
         result = ColumnDef("result", name, name, scale=6 if node.kind is Kind.DATETIME else None)
+    elif node.kind is Kind.ARRAY:
+        mysql, postgres = node.mysql, node.postgres
+
+        def encode(row: Row) -> Field:
+            value = inner(row)
+            return None if value is None else array_literal(list(value))
+
+        result = ColumnDef("result", "set", "set")
     else:
         raise ConfigError(
             f"the expression is {node.kind}, which has no exact text",
             hint="Copy the column instead, or CAST it: CAST(… AS DECIMAL(p,s)).",
             expression=text,
         )
-    return Expression(CompiledExpression(text, encode, mysql, postgres, tuple(sorted(node.columns))), result)
+    columns = tuple(sorted(node.columns))
+    if node.only_here:
+        return Expression(CompiledExpression(text, encode, "", "", columns, unpushable=node.only_here), result)
+    return Expression(CompiledExpression(text, encode, mysql, postgres, columns), result)
 
 
 def _parsed(text: str, table: TableDef, postgres_column: PostgresColumn, own_meaning: bool) -> Typed:
@@ -152,87 +181,6 @@ def _parsed(text: str, table: TableDef, postgres_column: PostgresColumn, own_mea
     except ConfigError as error:
         error.where.setdefault("expression", text)
         raise
-
-
-# ---------------------------------------------------------------- columns
-
-
-def column_value(column: ColumnDef, ordinal: int, postgres: str) -> Typed:
-    """A column as an expression: what its neutral text form becomes, and how both servers spell the same value."""
-    name = quoted_mysql(column.name)
-    columns = frozenset({ordinal})
-    kind = family_of(column)
-
-    def field(convert: Callable[[bytes], sql.Value]) -> sql.Evaluate:
-        def evaluate(row: Row) -> sql.Value:
-            value = row[ordinal]
-            return convert(value) if isinstance(value, bytes) else None
-
-        return evaluate
-
-    def number(text: bytes) -> Decimal:
-        return Decimal(text.decode())
-
-    if kind == "integer":
-        digits = len(str(integer_bounds(column)[1]))
-        return Typed(
-            Kind.NUMBER,
-            field(number),
-            f"CAST({name} AS DECIMAL({digits},0))",
-            f"{postgres}::numeric",
-            digits,
-            0,
-            columns,
-        )
-    if kind == "decimal":
-        precision, scale = column.precision or 10, column.scale or 0
-        return Typed(Kind.NUMBER, field(number), name, f"{postgres}::numeric", precision - scale, scale, columns)
-    if kind == "bit" and (column.length or 1) <= 62:
-        return Typed(
-            Kind.NUMBER, field(lambda value: Decimal(int(value, 2))), f"CAST({name} + 0 AS DECIMAL(20,0))",
-            f"{postgres}::bigint::numeric", 20, 0, columns,
-        )  # fmt: skip
-    if kind == "float":
-        return Typed(
-            Kind.FLOAT,
-            field(number),
-            f"({name} * 1e0)",
-            f"{postgres}::double precision::text::numeric",
-            columns=columns,
-        )
-    if kind in ("text", "enum"):
-        return Typed(
-            Kind.TEXT, field(lambda value: value.decode()), f"CONVERT({name} USING utf8mb4)", f"{postgres}::text",
-            columns=columns, native_text=True,
-        )  # fmt: skip
-    if kind == "date":
-        return Typed(
-            Kind.DATE,
-            field(lambda value: value.decode()),
-            f"CONVERT(CAST({name} AS CHAR) USING utf8mb4)",
-            f"(CASE WHEN {postgres} = '-infinity' THEN '0000-00-00' ELSE to_char({postgres}, 'YYYY-MM-DD') END)",
-            columns=columns,
-            native_text=True,
-        )
-    if kind in ("datetime", "timestamp"):
-        digits = column.scale or 0
-        whole = f"CAST({name} AS CHAR)"
-        padded = f"RPAD({whole}, 26, _utf8mb4'0')" if digits else f"CONCAT({whole}, _utf8mb4'.000000')"
-        moment = f"({postgres} AT TIME ZONE 'UTC')" if kind == "timestamp" else postgres
-        return Typed(
-            Kind.DATETIME,
-            field(lambda value: _padded(value.decode().removesuffix("+00"))),
-            f"CONVERT({padded} USING utf8mb4)",
-            f"(CASE WHEN {postgres} = '-infinity' THEN '0000-00-00 00:00:00.000000'"
-            f" ELSE to_char({moment}, 'YYYY-MM-DD HH24:MI:SS.US') END)",
-            columns=columns,
-            native_text=True,
-        )
-    return Typed(Kind.OPAQUE, field(lambda value: value), name, postgres, columns=columns)
-
-
-def _padded(text: str) -> str:
-    return text.ljust(26, "0") if "." in text else f"{text}.000000"
 
 
 # ---------------------------------------------------------------- the whitelist
@@ -396,6 +344,58 @@ class _Builder:
             return functions.rounded(part, 0)
         raise _outside(node)
 
+    def document(self, build: Callable[[Typed, documents.Path], Typed], node: exp.Expression, path: str) -> Typed:
+        self.own(node)
+        return build(self.part(node), plain_path(node, path))
+
+    def arrow(self, node: exp.Expression) -> Typed:
+        """`column->'$.path'` inside of a call, which the parser takes for a lambda."""
+        names, path = node.expressions, node.args.get("this")
+        if len(names) != 1 or not isinstance(path, exp.Literal) or not path.is_string:
+            raise _outside(node)
+        column = exp.column(exp.to_identifier(names[0].name, quoted=True)).sql("mysql")
+        again = sqlglot.parse_one(f"JSON_EXTRACT({column}, {path.sql('mysql')})", read="mysql")
+        assert isinstance(again, exp.Expression)
+        return self.build(again)
+
+    def json_object(self, node: exp.Expression) -> Typed:
+        self.own(node)
+        pairs = []
+        for pair in node.expressions:
+            key = pair.args.get("this")
+            if not isinstance(pair, exp.JSONKeyValue) or not isinstance(key, exp.Literal) or not key.is_string:
+                raise ConfigError(f"{node.sql('mysql')}: keys are texts written out", hint="JSON_OBJECT('key', value).")
+            pairs.append((key.name, self.part(pair, "expression")))
+        return documents.built_object(pairs)
+
+    def by_name(self, node: exp.Expression) -> Typed:
+        self.own(node)
+        name, parts = node.name.upper(), self.parts(node)
+        if name == "JSON_ARRAY":
+            return documents.built_array(parts)
+        if name == "JSON_UNQUOTE" and len(parts) == 1:
+            return documents.unquoted(parts[0])
+        raise _outside(node)
+
+    def written_out(self, node: exp.Expression, name: str) -> str:
+        value = node.args.get(name)
+        if not isinstance(value, exp.Literal) or not value.is_string:
+            raise ConfigError(f"{node.sql('mysql')}: {name} must be a text written out", hint="Write it in quotes.")
+        return value.name
+
+    def convert_tz(self, node: exp.Expression) -> Typed:
+        self.own(node)
+        source, target = self.written_out(node, "source_tz"), self.written_out(node, "target_tz")
+        return zones.convert(self.part(node, "timestamp"), source, target)
+
+    def split(self, node: exp.Expression) -> Typed:
+        self.own(node)
+        return documents.split(self.part(node), self.written_out(node, "expression"))
+
+    def join(self, node: exp.Expression) -> Typed:
+        self.own(node)
+        return documents.joined_text(self.part(node), self.written_out(node, "expression"))
+
     def to_decimal(self, part: Typed, precision: int, scale: int) -> Typed:
         if part.kind is Kind.FLOAT:
             return functions.float_to_decimal(part, precision, scale)
@@ -416,6 +416,7 @@ def _outside(node: exp.Expression) -> ConfigError:
 
 _Handler = Callable[[_Builder, exp.Expression], Typed]
 _PAIR = {"this", "expression"}
+_JSON = {*_PAIR, "only_json_types", "scalar_only"}
 
 
 def _comparison(word: str, function: Callable[[Any, Any], bool]) -> tuple[set[str], _Handler]:
@@ -474,6 +475,15 @@ _HANDLERS: Mapping[type[exp.Expression], tuple[set[str], _Handler]] = {
     exp.Floor: ({"this"}, lambda builder, node: functions.to_integer(builder.part(node), up=False)),
     exp.Ceil: ({"this"}, lambda builder, node: functions.to_integer(builder.part(node), up=True)),
     exp.TsOrDsToDate: ({"this"}, lambda builder, node: functions.date_part(builder.part(node), Kind.DATE, 1, 10)),
+    exp.JSONExtract: (_JSON, lambda b, node: b.document(documents.extract, node, "expression")),
+    exp.JSONExtractScalar: (_JSON, lambda b, node: b.document(documents.unquoted, node, "expression")),
+    exp.JSONValue: ({"this", "path"}, lambda b, node: b.document(documents.value, node, "path")),
+    exp.Lambda: ({"this", "expressions"}, _Builder.arrow),
+    exp.JSONObject: ({"expressions"}, _Builder.json_object),
+    exp.Anonymous: ({"this", "expressions"}, _Builder.by_name),
+    exp.ConvertTimezone: ({"source_tz", "target_tz", "timestamp"}, _Builder.convert_tz),
+    exp.StringToArray: (_PAIR, _Builder.split),
+    exp.ArrayToString: (_PAIR, _Builder.join),
     exp.Year: ({"this"}, lambda builder, node: functions.date_part(builder.part(node), Kind.NUMBER, 1, 4)),
     exp.Month: ({"this"}, lambda builder, node: functions.date_part(builder.part(node), Kind.NUMBER, 6, 2)),
 }

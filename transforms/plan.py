@@ -12,6 +12,7 @@ from enum import StrEnum
 from model.errors import ValueRefused
 from model.rows import ABSENT, Field, Row
 from model.tables import TableDef, TableId
+from transforms.read_model import ReadModel
 from transforms.target import TargetColumn, TargetTable
 
 Convert = Callable[[Field], Field]
@@ -92,22 +93,26 @@ class ColumnPlan:
 
     def value(self, row: Row) -> Field:
         """The column's field for one source row. Raises ValueRefused."""
+        result = self.before_casts(row)
+        if result is ABSENT or self.kind is ColumnKind.CONSTANT:
+            return result
+        for cast in self.casts:
+            result = cast.convert(result)
+        return result
+
+    def before_casts(self, row: Row) -> Field:
+        """The field that the casts begin with. Raises ValueRefused."""
         if self.kind is ColumnKind.CONSTANT:
             return self.constant
         if self.kind is ColumnKind.EXPRESSION:
             assert self.expression is not None
             if any(row[ordinal] is ABSENT for ordinal in self.expression.columns):
                 return ABSENT
-            result = self.expression.evaluate(row)
-        else:
-            assert self.source is not None
-            result = row[self.source]
-            if result is ABSENT:
-                return ABSENT
-            if self.kind is ColumnKind.MAP and result is not None:
-                result = self._mapped(result)
-        for cast in self.casts:
-            result = cast.convert(result)
+            return self.expression.evaluate(row)
+        assert self.source is not None
+        result = row[self.source]
+        if self.kind is ColumnKind.MAP and isinstance(result, bytes):
+            return self._mapped(result)
         return result
 
     def _mapped(self, value: Field) -> Field:
@@ -212,6 +217,7 @@ class MigrationPlan:
 
     plans: tuple[TablePlan, ...]
     skipped: Mapping[TableId, str]
+    read_models: tuple[ReadModel, ...] = ()
 
     def of_source(self, table: TableId) -> tuple[TablePlan, ...]:
         """Plans that read `table`."""
@@ -220,6 +226,10 @@ class MigrationPlan:
     def of_store(self, store: str) -> tuple[TablePlan, ...]:
         """Plans that write to `store`."""
         return tuple(plan for plan in self.plans if plan.target.store == store)
+
+    def models_of(self, store: str) -> tuple[ReadModel, ...]:
+        """Read models of `store`."""
+        return tuple(model for model in self.read_models if model.store == store)
 
     def targets_of(self, store: str) -> tuple[TargetTable, ...]:
         """Tables of `store`, each once."""

@@ -20,6 +20,8 @@ from transforms.reverse_printed import printed
 from transforms.rules import nearest
 from transforms.target import TargetColumn
 
+TEXTS = frozenset({"text", "character varying", "citext"})
+
 
 @dataclass(frozen=True, slots=True)
 class DeclaredReverse:
@@ -95,6 +97,8 @@ def _stand_in(column: TargetColumn) -> ColumnDef:
     """A source column with the same values as a target column."""
     kind = _type_of(column)
     name = column.name
+    if kind.array and kind.base in TEXTS:
+        return ColumnDef(name, "set", "set")
     if kind.array:
         return ColumnDef(name, "geometry", "geometry")  # opaque: no expression can use it
     match kind.base:
@@ -124,6 +128,8 @@ def _stand_in(column: TargetColumn) -> ColumnDef:
 def _reader(target: TargetColumn, column: ColumnDef) -> Callable[[bytes], bytes]:
     kind = _type_of(target)
     spelled, form = printed(kind), form_of(column)
+    if kind.array and spelled is not None:
+        return spelled
     if kind.base == "boolean":
         return lambda value: b"1" if value == b"t" else b"0"
     return form if spelled is None else lambda value: form(spelled(value))

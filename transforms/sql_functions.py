@@ -25,9 +25,9 @@ from transforms.typed_sql import (
     as_condition,
     as_number,
     as_text,
-    joined,
     make,
     mysql_string,
+    reach,
     sized,
 )
 
@@ -59,7 +59,7 @@ def first_not_null(parts: Sequence[Typed]) -> Typed:
         python=evaluate,
         mysql=f"COALESCE({', '.join(part.mysql for part in parts)})",
         postgres=f"COALESCE({', '.join(part.postgres for part in parts)})",
-        columns=joined(parts),
+        **reach(parts),
         **more,
     )
 
@@ -85,7 +85,7 @@ def case(whens: Sequence[tuple[Typed, Typed]], otherwise: Typed) -> Typed:
         python=evaluate,
         mysql=sql(lambda part: part.mysql),
         postgres=f"({sql(lambda part: part.postgres)})",
-        columns=joined([*conditions, *results]),
+        **reach([*conditions, *results]),
         **more,
     )
 

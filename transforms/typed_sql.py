@@ -30,6 +30,8 @@ class Kind(StrEnum):
     DATE = "a date"
     DATETIME = "a date with time"
     FLOAT = "a floating-point number"
+    JSON = "a JSON document"
+    ARRAY = "an array of texts"
     OPAQUE = "a value without operations"
     NULL = "NULL"
 
@@ -55,11 +57,23 @@ class Typed:
     """The value of a string literal."""
     native_text: bool = False
     """TEXT or dates that come from a column, whose comparison on the source follows its collation."""
+    utc: bool = False
+    """DATETIME: a moment in UTC, so that it can become a type with a time zone."""
+    only_here: str = ""
+    """Why no server computes it; `mysql` and `postgres` are words for messages then."""
 
 
 def joined(parts: Sequence[Typed]) -> frozenset[int]:
     """Ordinals of the source columns that any of the parts reads."""
     return frozenset().union(*(part.columns for part in parts))
+
+
+def reach(parts: Sequence[Typed]) -> dict[str, Any]:
+    """What a node inherits from its parts: the columns that they read, and why it has no SQL."""
+    return {
+        "columns": joined(parts),
+        "only_here": next((part.only_here for part in parts if part.only_here), ""),
+    }
 
 
 def _strict(function: Callable[..., Value], parts: Sequence[Typed]) -> Evaluate:
@@ -86,9 +100,19 @@ def make(
 ) -> Typed:
     """A node over `parts` that is NULL when one of them is."""
     return Typed(
-        kind, _strict(function, parts), mysql, postgres, columns=joined(parts),
+        kind, _strict(function, parts), mysql, postgres, **reach(parts),
         native_text=any(part.native_text for part in parts), **more,
     )  # fmt: skip
+
+
+def computed_here(
+    kind: Kind, function: Callable[..., Value], parts: Sequence[Typed], why: str, *, strict: bool = True
+) -> Typed:
+    """A node that only Python computes. `strict`: NULL when one of the parts is."""
+    inner = [part.python for part in parts]
+    evaluate = _strict(function, parts) if strict else lambda row: function(*(step(row) for step in inner))
+    words = f"{kind} of {', '.join(part.mysql for part in parts)}"
+    return Typed(kind, evaluate, words, words, columns=joined(parts), only_here=why)
 
 
 def sized(digits: int, scale: int) -> dict[str, Any]:
@@ -285,7 +309,7 @@ def same(left: Typed, right: Typed) -> Typed:
         lambda row: one(row) == other(row),
         f"({my_left} <=> {my_right})",
         f"({pg_left} IS NOT DISTINCT FROM {pg_right})",
-        columns=joined([left, right]),
+        **reach([left, right]),
         native_text=left.native_text or right.native_text,
     )
 
@@ -295,7 +319,7 @@ def is_null(part: Typed) -> Typed:
     inner = part.python
     return Typed(
         Kind.BOOLEAN, lambda row: inner(row) is None, f"({part.mysql} IS NULL)", f"({part.postgres} IS NULL)",
-        columns=part.columns,
+        **reach([part]),
     )  # fmt: skip
 
 
@@ -322,5 +346,5 @@ def both(left: Typed, right: Typed, *, is_and: bool) -> Typed:
 
     return Typed(
         Kind.BOOLEAN, evaluate, f"({left.mysql} {word} {right.mysql})", f"({left.postgres} {word} {right.postgres})",
-        columns=joined([left, right]), native_text=left.native_text or right.native_text,
+        **reach([left, right]), native_text=left.native_text or right.native_text,
     )  # fmt: skip

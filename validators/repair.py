@@ -31,6 +31,8 @@ from validators.canonical.record import CanonicalRow, RecordForm
 from validators.findings import Mode, TableVerdict
 from validators.invariant_check import PREFIX
 from validators.row_check import RowCheck, disclosed
+from validators.read_model_check import READ_MODEL
+from validators.row_check import RowCheck, shown
 from validators.spans import Span
 from validators.table_access import TableAccess
 from validators.table_check import TableCheck
@@ -118,6 +120,9 @@ class Repair:
             plan = self._plans.get(plan_id)
             if plan_id.startswith(PREFIX):
                 done += [_left(finding, "an invariant has no rows to mend; mend the tables") for finding in chosen]
+            elif plan_id.startswith(READ_MODEL):
+                name = plan_id.rpartition(".")[2]
+                done += [_left(one, f"a read model is made anew: crossfade readmodel rebuild {name}") for one in chosen]
             elif plan is None:
                 done += [_left(finding, "the configuration has no such table any more") for finding in chosen]
             elif not plan.key:

@@ -19,11 +19,13 @@ from config.settings import Invariant
 from model.errors import CrossfadeError, StatementTimeout
 from stores.control.table_states import Phase
 from transforms.plan import TablePlan
+from transforms.read_model import ReadModel
 from validators.canonical.record import RecordForm
 from validators.cutting import leading_column
 from validators.findings import Mode, Outcome, TableVerdict
 from validators.invariant_check import blank_invariant
 from validators.ledger import Ledger, Task
+from validators.read_model_check import blank_model, judge
 from validators.schema_check import check_schema
 from validators.spans import Span
 from validators.table_access import StoreFacts, TableAccess
@@ -54,6 +56,7 @@ class Worker(threading.Thread):
         stores: Mapping[str, StoreFacts],
         plans: Mapping[str, TablePlan],
         invariants: Mapping[str, Invariant],
+        models: Mapping[str, ReadModel],
         ledger: Ledger,
         mode: Mode,
         deadline_s: float,
@@ -68,6 +71,7 @@ class Worker(threading.Thread):
         self._stores = stores
         self._plans = plans
         self._invariants = invariants
+        self._models = models
         self._ledger = ledger
         self._mode = mode
         self._deadline_s = deadline_s
@@ -101,7 +105,7 @@ class Worker(threading.Thread):
         return self._asked.is_set() or self._halt.is_set()
 
     def _do(self, task: Task) -> None:
-        verdict = self._asked_for(task) if task.chunk.plan_id in self._invariants else self._compared(task)
+        verdict = self._verdict(task)
         if verdict is None:
             return
         if self._ended and verdict.outcome is Outcome.INCONCLUSIVE:
@@ -110,6 +114,13 @@ class Worker(threading.Thread):
         verdict = dataclasses.replace(verdict, compared_at=task.taken_at)
         self._ledger.done(task, verdict)
         self._note(task, verdict)
+
+    def _verdict(self, task: Task) -> TableVerdict | None:
+        if task.chunk.plan_id in self._invariants:
+            return self._asked_for(task)
+        if task.chunk.plan_id in self._models:
+            return self._computed(task)
+        return self._compared(task)
 
     def _compared(self, task: Task) -> TableVerdict | None:
         """The verdict over a chunk of a table; None when it was left in the ledger for another try."""
@@ -138,6 +149,17 @@ class Worker(threading.Thread):
             if self._again(task, error):
                 return None
             return blank_invariant(invariant, str(error), error.hint)
+
+    def _computed(self, task: Task) -> TableVerdict | None:
+        """The verdict over a read model; None when it was left in the ledger for another try."""
+        model = self._models[task.chunk.plan_id]
+        try:
+            with self._access.store_connection(model.store) as connection:
+                return judge(connection, model, self._mode)
+        except CrossfadeError as error:
+            if self._again(task, error):
+                return None
+            return blank_model(model, self._mode, str(error), error.hint)
 
     def _again(self, task: Task, error: CrossfadeError) -> bool:
         """Whether the chunk was left in the ledger for another try."""

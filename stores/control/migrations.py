@@ -11,14 +11,14 @@ from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 from sqlalchemy.sql.elements import ClauseElement
 
 from model.errors import Refused
-from stores.control import cutover_tables, held_ddl_tables, report_tables, route_tables, tables, verify_tables
+from stores.control import cutover_tables, held_ddl_tables, read_model_tables, report_tables, route_tables, tables, verify_tables
 from stores.control.names import SCHEMA
 from stores.errors import translated
 from stores.postgres import PostgresConnection
 
 _LOCK = 0x63726F7373
 """Advisory lock key of migrations: the bytes of "cross"."""
-_DEFINED = (tables, cutover_tables, held_ddl_tables, report_tables, route_tables, verify_tables)
+_DEFINED = (tables, cutover_tables, held_ddl_tables, read_model_tables, report_tables, route_tables, verify_tables)
 """Modules with definitions; importing them enters these in the MetaData."""
 _DIALECT = dialect_module.dialect()  # type: ignore[no-untyped-call]
 

@@ -66,6 +66,13 @@ def test_masks_soft_deletes_and_routes(
             [expected(1, "DE", KEY), expected(5, "FR", KEY), expected(6, "DE", KEY)],
             [expected(2, "US", OTHER_KEY), expected(4, "US", OTHER_KEY)],
         )
+        shown = bed.migration.ok("-o", "json", "transform", "preview", "person", "--key", "1").document()
+        (eu, us) = shown["rows"][0]["targets"]
+        assert eu["row"]["card"] == "****0001" and us["taken"] is False and "does not meet" in us["why"]
+        assert {one["column"] for one in eu["back"] if not one["kept"]} == {"id", "country"}
+        assert all(one["same"] for one in eu["back"]), eu
+        text = bed.migration.ok("transform", "preview", "person", "--rows", "2").out
+        assert "card 4111 0000 0001 → masked: **** and its last 4 characters: ****0001" in text
         bed.change(
             person(7, "FR"),
             person(8, "US", deleted=True),

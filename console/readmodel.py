@@ -1,0 +1,81 @@
+"""`readmodel list|rebuild`: the read models of the stores, and making one anew from its base tables."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Annotated
+
+import typer
+
+from config.load import load_settings
+from config.settings import Settings
+from console.output import Invocation
+from daemon.planning import read_plan
+from model.errors import ExitCode, UsageError
+from stores.control.migrations import prepare_store
+from stores.errors import translated
+from stores.postgres import connect_store
+from sync.postgres import read_models
+from transforms.read_model import ReadModel
+
+readmodel_app = typer.Typer(help="See and rebuild read models.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the root."""
+    app.add_typer(readmodel_app, name="readmodel")
+
+
+@readmodel_app.command("list")
+def list_(context: typer.Context) -> int:
+    """Show the read models: whether each is in its store as it is declared. Exit 6 when one is not or is stale."""
+    invocation: Invocation = context.obj
+    settings = load_settings(invocation.config)
+    models = read_plan(settings).plan.read_models
+    found = []
+    for model in models:
+        with closing(connect_store(settings.stores[model.store].dsn, application="crossfade readmodel")) as connection:
+            there, stale, error = read_models.state(connection, model)
+        state = "stale" if stale else "current" if there else "not created"
+        found.append({"name": model.name, "store": model.store, "state": state, "since": stale, "error": error})
+    if invocation.json:
+        invocation.emit("crossfade.readmodels/1", {"read_models": found})
+    else:
+        for item in found:
+            more = f" since {item['since']}: {item['error']}" if item["since"] else ""
+            invocation.say(f"{item['store']}  {item['name']}  {item['state']}{more}")
+            if item["state"] != "current":
+                invocation.say(f"  next: crossfade readmodel rebuild {item['name']}")
+        if not found:
+            invocation.say("no read models are declared")
+    return ExitCode.CLEAN if all(item["state"] == "current" for item in found) else ExitCode.INCOMPLETE
+
+
+@readmodel_app.command("rebuild")
+def rebuild(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name of the read model.")],
+    store: Annotated[str | None, typer.Option("--store", help="Its store, when several have one of that name.")] = None,
+) -> None:
+    """Make a read model anew from its base tables, in one transaction; writers of these wait for it."""
+    invocation: Invocation = context.obj
+    settings = load_settings(invocation.config)
+    model = _named(settings, name, store)
+    with closing(connect_store(settings.stores[model.store].dsn, application="crossfade readmodel")) as connection:
+        with translated(f"store {model.store}"):
+            prepare_store(connection)
+        rows = read_models.rebuild(connection, model)
+    if invocation.json:
+        invocation.emit("crossfade.readmodel-rebuild/1", {"name": model.name, "store": model.store, "rows": rows})
+    else:
+        invocation.say(f"{model}: {rows:,} rows")
+
+
+def _named(settings: Settings, name: str, store: str | None) -> ReadModel:
+    models = read_plan(settings).plan.read_models
+    found = [model for model in models if model.name == name and store in (None, model.store)]
+    if len(found) != 1:
+        known = ", ".join(sorted({model.name for model in models})) or "none"
+        what = "there is no read model" if not found else "several stores have a read model"
+        raise UsageError(f"{what} {name}", hint=f"Declared: {known}." if not found else "Choose one with --store.")
+    return found[0]

@@ -1,0 +1,129 @@
+"""Read models on real servers: filled, followed change by change, compared, rebuilt, and harmless when they fail."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.support.reshaping import Reshaping, reshaping
+from tests.support.servers import SourceDatabase, StoreDatabase
+
+TABLES = [
+    "CREATE TABLE customers (id INT PRIMARY KEY, name VARCHAR(30) NOT NULL) ENGINE=InnoDB",
+    "CREATE TABLE orders (id INT PRIMARY KEY, customer_id INT NOT NULL, rate INT NOT NULL DEFAULT 1) ENGINE=InnoDB",
+    (
+        "CREATE TABLE items (id INT PRIMARY KEY, order_id INT NOT NULL, amount DECIMAL(9,2) NOT NULL,"
+        " FOREIGN KEY (order_id) REFERENCES orders (id) ON DELETE CASCADE ON UPDATE CASCADE) ENGINE=InnoDB"
+    ),
+    "INSERT INTO customers VALUES (1, 'Ann'), (2, 'Bob')",
+    "INSERT INTO orders (id, customer_id) VALUES (10, 1), (20, 2), (30, 1)",
+    "INSERT INTO items VALUES (1, 10, 5.00), (2, 10, 7.50), (3, 20, 1.00)",
+]
+FACTS: dict[str, Any] = {
+    "sql": (
+        "SELECT o.id, c.name, count(i.id) AS items, coalesce(sum(i.amount), 0) AS total, 100 / o.rate AS share"
+        " FROM orders AS o JOIN customers AS c ON c.id = o.customer_id LEFT JOIN items AS i ON i.order_id = o.id"
+        " GROUP BY o.id, c.name, o.rate"
+    ),
+    "key": ["id"],
+    "from": {
+        "orders": "id",
+        "items": "order_id",
+        "customers": "SELECT o.id FROM orders AS o JOIN changed AS c ON c.id = o.customer_id",
+    },
+    "indexes": [["name"]],
+}
+PAIRS: dict[str, Any] = {
+    "sql": "SELECT o.customer_id, o.rate, count(*) AS orders FROM orders AS o GROUP BY o.customer_id, o.rate",
+    "key": ["customer_id", "rate"],
+    "from": {"orders": "customer_id, rate"},
+}
+
+
+def facts(bed: Reshaping) -> list[tuple[Any, ...]]:
+    """The first model's rows."""
+    return bed.rows("main", "SELECT id, name, items, total::text FROM facts ORDER BY id")
+
+
+def outcomes(bed: Reshaping) -> dict[str, str]:
+    """Model → outcome of a comparison."""
+    document = bed.migration.run("-o", "json", "verify", "--mode", "counts").document()
+    tables = [table for table in document["tables"] if table["source"] == "read model"]
+    return {table["target"]: table["outcome"] for table in tables}
+
+
+@pytest.mark.timeout(400)
+def test_a_read_model_follows_its_tables(source_db: SourceDatabase, store_db: StoreDatabase, tmp_path: Path) -> None:
+    models = {"facts": FACTS, "pairs": PAIRS}
+    with reshaping(source_db, {"main": store_db}, tmp_path, *TABLES, read_models=models) as bed:
+        bed.start()
+        bed.migration.wait(lambda _: not bed.migration.run("readmodel", "list").code)
+        assert facts(bed) == [(10, "Ann", 2, "12.50"), (20, "Bob", 1, "1.00"), (30, "Ann", 0, "0")]
+        bed.change(
+            "UPDATE customers SET name = 'Anna' WHERE id = 1",  # two orders
+            "UPDATE items SET order_id = 30 WHERE id = 2",  # from one order to another
+            "INSERT INTO orders (id, customer_id, rate) VALUES (40, 2, 4)",
+            "INSERT INTO items VALUES (4, 40, 2.00), (5, 40, 3.00)",
+            "UPDATE orders SET id = 21, customer_id = 1 WHERE id = 20",  # cascades to items, unseen in the binlog
+            "DELETE FROM items WHERE id = 4",
+        )
+        expected = [(10, "Anna", 1, "5.00"), (21, "Anna", 1, "1.00"), (30, "Anna", 1, "7.50"), (40, "Bob", 1, "3.00")]
+        assert facts(bed) == expected
+        assert bed.rows("main", "SELECT * FROM pairs ORDER BY 1, 2") == [(1, 1, 3), (2, 4, 1)]
+        assert outcomes(bed) == {"public.facts": "pass", "public.pairs": "pass"}
+        # What a comparison finds, a rebuild mends.
+        bed.stores["main"].execute(
+            "UPDATE facts SET total = 1 WHERE id = 10", "DELETE FROM facts WHERE id = 21",
+            "INSERT INTO facts (id, name) VALUES (99, 'x')",
+        )  # fmt: skip
+        done = bed.migration.run("-o", "json", "verify", "--mode", "counts")
+        (table,) = [table for table in done.document()["tables"] if table["outcome"] != "pass"]
+        assert (done.code, table["target"], table["missing"], table["extra"], table["different"]) == (
+            5, "public.facts", 1, 1, 1,
+        )  # fmt: skip
+        assert table["next_step"] == "crossfade readmodel rebuild facts"
+        assert "4 rows" in bed.migration.ok("readmodel", "rebuild", "facts").out
+        assert facts(bed) == expected and outcomes(bed)["public.facts"] == "pass"
+        # A model whose SQL fails is stale; its base tables go on.
+        bed.change("UPDATE orders SET rate = 0 WHERE id = 10", "UPDATE customers SET name = 'Bert' WHERE id = 2")
+        assert bed.rows("main", "SELECT rate FROM orders WHERE id = 10") == [(0,)]
+        listed = bed.migration.run("readmodel", "list")
+        assert listed.code == 6 and "stale since" in listed.out and "division by zero" in listed.out, listed
+        assert outcomes(bed)["public.facts"] == "fail"
+        bed.change("UPDATE orders SET rate = 2 WHERE id = 10")
+        bed.migration.ok("readmodel", "rebuild", "facts")
+        assert outcomes(bed) == {"public.facts": "pass", "public.pairs": "pass"}
+        assert bed.rows("main", "SELECT name FROM facts WHERE id = 40") == [("Bert",)]
+        _applications_write(bed)
+        assert outcomes(bed) == {"public.facts": "pass", "public.pairs": "pass"}
+
+
+def _applications_write(bed: Reshaping) -> None:
+    """Sessions of applications that meet at one key of the model, in every order."""
+    store = bed.stores["main"]
+    failures: list[Exception] = []
+
+    def write(number: int) -> None:
+        try:
+            with store.connect() as connection:
+                for turn in range(25):
+                    item = 1000 * number + turn
+                    connection.execute("INSERT INTO items VALUES (%s, 30, 1)", (item,))
+                    if turn % 3 == 0:
+                        connection.execute("DELETE FROM items WHERE id = %s", (item,))
+        except psycopg.Error as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(1, 5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    left = 1 + 4 * sum(1 for turn in range(25) if turn % 3)
+    assert store.rows("SELECT items, total FROM facts WHERE id = 30")[0][0] == left
+    store.execute("DELETE FROM items WHERE id >= 1000")
