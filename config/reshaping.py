@@ -65,3 +65,31 @@ class Route(BaseModel):
         if len({*self.to.values(), self.otherwise} - {None}) < 2:
             raise ValueError("names one store only; write `store` instead of `route`")
         return self
+
+
+class PythonFunction(BaseModel):
+    """A column computed by a function of the user's own."""
+
+    model_config = STRICT
+
+    function: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    """`module:function`; it takes the text forms (None for NULL) of `reads` in order."""
+    reads: tuple[str, ...] = Field(min_length=1)
+    """Source columns."""
+    type: str = "text"
+    deterministic: bool = False
+    """Must be stated: equal values always give the same result, in every process and at every time."""
+    inverse: str | None = Field(default=None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    """`module:function` from the column's text in the store to that of `gives`."""
+    gives: str | None = None
+    """Source column that the inverse gives; unset: the only one of `reads`."""
+
+    @model_validator(mode="after")
+    def _declared(self) -> Self:
+        if not self.deterministic:
+            raise ValueError(
+                "needs `deterministic: true`: a copy, the stream and a comparison must all compute the same value"
+            )
+        if self.inverse is not None and self.gives is None and len(self.reads) > 1:
+            raise ValueError("reads several columns; say with `gives` which one the inverse gives")
+        return self

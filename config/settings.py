@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
 from config.read_model import ReadModelRule
-from config.reshaping import MaskChoice, Route, SoftDeleteRule
+from config.reshaping import MaskChoice, PythonFunction, Route, SoftDeleteRule
 from config.strict import STRICT
 from model.position import Flavour
 
@@ -169,6 +169,7 @@ class OutputRule(Part):
     mask: dict[str, MaskChoice] = {}
     """Source column → what the store gets in place of its values."""
     expr: dict[str, Expression] = {}
+    python: dict[str, PythonFunction] = {}
     where: str | None = None
     delete_when: SoftDeleteRule | None = None
     """Rows for which this holds count as deleted."""
@@ -428,6 +429,8 @@ class Settings(Part):
     relay: RelaySettings = RelaySettings()
     defaults: Defaults = Defaults()
     types: tuple[TypeRule, ...] = ()
+    python_path: tuple[Path, ...] = ()
+    """Folders in which modules of `python` functions are looked for, before Python's own path."""
     tables: dict[TableName, TableRule] = {}
     """Source table (`table` or `database.table`, globs allowed) → rule."""
     read_models: dict[TableName, ReadModelRule] = {}

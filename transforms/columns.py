@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from config.reshaping import Mask
+from config.reshaping import Mask, PythonFunction
 from config.settings import Constant, Expression, Settings
 from model.errors import ConfigError, ValueRefused
 from model.rows import Field
@@ -22,6 +22,7 @@ from transforms.generated import translate_generated
 from transforms.masks import DIGEST_LENGTH, ONE_WAY, compile_mask, default_type, nothing
 from transforms.pgtypes import PgType, parse_type
 from transforms.plan import ColumnKind, ColumnPlan
+from transforms.python_functions import compile_function, compile_inverse
 from transforms.rules import Output, nearest
 from transforms.target import TargetCheck, TargetColumn, TargetEnum
 from transforms.type_fits import text_casts
@@ -114,7 +115,7 @@ def build_columns(
     only = None if rule.only is None else set(_keys(output, dict.fromkeys(rule.only), "only"))
     exclude = set(_keys(output, dict.fromkeys(rule.exclude), "exclude"))
     chosen = [c for c in table.columns if (only is None or c.name in only) and c.name not in exclude]
-    if rule.only is None and not chosen and not rule.expr and not rule.add:
+    if rule.only is None and not chosen and not rule.expr and not rule.python and not rule.add:
         raise ConfigError("every column is excluded", hint="Skip the table instead.", table=table.id)
     targets = [
         (
@@ -125,7 +126,8 @@ def build_columns(
         )
         for column in chosen
     ]
-    extra = [(f"expr.{name}", name) for name in rule.expr] + [(f"add.{name}", name) for name in rule.add]
+    extra = [(f"expr.{name}", name) for name in rule.expr] + [(f"python.{name}", name) for name in rule.python]
+    extra += [(f"add.{name}", name) for name in rule.add]
     names.refuse_collisions([*targets, *extra], "columns", table=table.id)
     for source, target in [*targets, *extra]:
         if target in names.SYSTEM_COLUMNS:
@@ -149,6 +151,8 @@ def build_columns(
         translate_generated(result, table, policy)
         for name, expression in rule.expr.items():
             _add_expression(result, table, name, expression, policy)
+        for name, function in rule.python.items():
+            _add_python(result, settings, table, name, function)
         for name, constant in rule.add.items():
             _add_constant(result, name, constant)
     except ConfigError as error:
@@ -326,6 +330,30 @@ def _add_expression(result: OutputColumns, table: TableDef, name: str, rule: Exp
     result.targets.append(target)
     if not rule.reverse:
         result.notes.append(f"column {name}: computed, and no `reverse` says how to turn it back")
+
+
+def _add_python(result: OutputColumns, settings: Settings, table: TableDef, name: str, rule: PythonFunction) -> None:
+    wanted = parse_type(rule.type, column=name)
+    casts = [] if wanted.array and wanted.base == "text" else text_casts(wanted)
+    if casts is None:
+        raise ConfigError(
+            f"a function's value cannot be of the type {rule.type}",
+            hint="Use text, a number, boolean, date, json or an array of text.",
+            column=name,
+        )
+    reads = [source_column(table, source, f"python.{name}.reads") for source in rule.reads]
+    expression = compile_function(rule.function, reads, table, settings.python_path, name)
+    inverse = None
+    if rule.inverse is not None:
+        gives = source_column(table, rule.gives or rule.reads[0], f"python.{name}.gives")
+        inverse = compile_inverse(rule.inverse, gives, table, settings.python_path, name)
+    target = TargetColumn(names.checked(name, "the column's name"), str(wanted))
+    result.plans.append(
+        ColumnPlan(target, ColumnKind.EXPRESSION, casts=tuple(casts), expression=expression, inverse=inverse)
+    )
+    result.targets.append(target)
+    if inverse is None:
+        result.notes.append(f"column {name}: computed, and no `inverse` says how to turn it back")
 
 
 def _add_constant(result: OutputColumns, name: str, rule: Constant) -> None:

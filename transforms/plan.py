@@ -68,6 +68,17 @@ class SoftDelete:
 
 
 @dataclass(frozen=True, slots=True)
+class Inverse:
+    """A function from a target column's text to a source column's."""
+
+    name: str
+    gives: int
+    """Ordinal of the source column."""
+    call: Callable[[str | None], Field] = field(compare=False, repr=False)
+    """Takes what the store prints, without casts. Raises ValueRefused."""
+
+
+@dataclass(frozen=True, slots=True)
 class ColumnPlan:
     """One target column of a plan."""
 
@@ -88,6 +99,8 @@ class ColumnPlan:
     """EXPRESSION: different source values always give different values, so that it can stand in a key."""
     one_way: str = ""
     """EXPRESSION: why its value never goes back; it stands in for its source column then."""
+    inverse: Inverse | None = None
+    """EXPRESSION: the user's own way back."""
     reverse: str | None = None
     """EXPRESSION: `source_column = expression over target columns`, how the store's value goes back."""
 

@@ -15,7 +15,7 @@ from model.errors import ConfigError, ValueRefused
 from model.rows import ABSENT, Field, Row
 from model.tables import ColumnDef, DefaultKind, TableDef
 from transforms.pgtypes import PgType, parse_type
-from transforms.plan import ColumnKind, ColumnPlan, CompiledExpression, TablePlan
+from transforms.plan import ColumnKind, ColumnPlan, CompiledExpression, Inverse, TablePlan
 from transforms.reverse_casts import back_through
 from transforms.reverse_expression import compile_reverse
 from transforms.reverse_forms import form_of, implicit_default
@@ -162,13 +162,15 @@ def reverse_plan(plan: TablePlan, siblings: Iterable[TablePlan] = ()) -> Reverse
     for item in plan.columns:
         if item.reverse is not None:
             _declared(plan, item, columns, verdicts)
+        elif item.inverse is not None:
+            _by_function(plan, item, item.inverse, columns, verdicts)
     kept: list[KeptColumn] = []
     for ordinal, column in enumerate(plan.source.columns):
         if ordinal not in columns and not column.generated:
             kept.append(_kept(column))
             verdicts.append(_kept_verdict(plan, siblings, column, ordinal, kept[-1]))
     for item in plan.columns:
-        if item.kind is ColumnKind.EXPRESSION and item.reverse is None and not item.one_way:
+        if item.kind is ColumnKind.EXPRESSION and item.reverse is None and item.inverse is None and not item.one_way:
             verdicts.append(ColumnVerdict(item.target.name, Reversibility.EXACT, "derived; not sent back"))
     ordered = tuple(columns[ordinal] for ordinal in sorted(columns))
     key, problem = _key(plan.source, ordered)
@@ -334,6 +336,40 @@ def _declared(
     verdicts.append(ColumnVerdict(found.column.name, Reversibility.EXACT, f"as declared: {item.reverse}"))
 
 
+def _by_function(
+    plan: TablePlan,
+    item: ColumnPlan,
+    inverse: Inverse,
+    columns: dict[int, ReverseColumn],
+    verdicts: list[ColumnVerdict],
+) -> None:
+    """A column of a Python function that has an inverse."""
+    column = plan.source.columns[inverse.gives]
+    if inverse.gives in columns:
+        raise ConfigError(
+            f"the inverse of {item.target.name} gives the column {column.name}, which comes back anyway",
+            hint="Leave `inverse` out, or exclude the source column.",
+            table=plan.source.id,
+            column=column.name,
+        )
+    form, target = form_of(column), _target_type(item)
+    spelled = printed(target) if target is not None else None
+
+    def convert(fields: Row) -> Field:
+        value = fields[0]
+        if isinstance(value, bytes) and spelled is not None:
+            value = spelled(value)
+        result = inverse.call(value.decode() if isinstance(value, bytes) else None)
+        if result is None and not column.nullable:
+            raise ValueRefused("a NULL cannot go back: the source's column is NOT NULL", column=column.name)
+        return form(result) if isinstance(result, bytes) else None
+
+    columns[inverse.gives] = ReverseColumn(
+        column, inverse.gives, (item.target.name,), convert, always_set=column.on_update_now
+    )
+    verdicts.append(ColumnVerdict(column.name, Reversibility.EXACT, f"as declared: {inverse.name}"))
+
+
 # ---------------------------------------------------------------- what stays
 
 
@@ -355,7 +391,10 @@ def _kept_verdict(
     derived = [
         item.target.name
         for item in plan.columns
-        if item.expression is not None and item.reverse is None and ordinal in item.expression.columns
+        if item.expression is not None
+        and item.reverse is None
+        and item.inverse is None
+        and ordinal in item.expression.columns
     ]
     if derived:
         reason = f"only {', '.join(derived)} is made of it, and no `reverse` says how to turn that back"
