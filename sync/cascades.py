@@ -231,6 +231,8 @@ def _edge(
         problems.append(f"{label}: parent table {key.ref_table} is unknown")
         return None
     ordinals = [table.index_of(name) for name in key.columns]
+    if _action(key.on_delete) is not Action.CASCADE and not _read(plan).intersection(ordinals):
+        return None  # a part of the table that has nothing of the foreign key: no row and no value of it changes
     match: list[int] = []
     for ordinal in ordinals:
         found = [index for index, column in enumerate(plan.columns) if _faithful(column) and column.source == ordinal]
@@ -263,6 +265,13 @@ def _edge(
         on_delete,
         on_update,
     )
+
+
+def _read(plan: TablePlan) -> set[int]:
+    """Ordinals of the source columns that the plan's rows are made of."""
+    found = {column.source for column in plan.columns if column.source is not None}
+    found.update(ordinal for column in plan.columns if column.expression for ordinal in column.expression.columns)
+    return found | (set(plan.where.columns) if plan.where else set())
 
 
 def _faithful(column: ColumnPlan) -> bool:

@@ -18,7 +18,8 @@ class Domain(StrEnum):
 
 TABLES: dict[Domain, tuple[str, ...]] = {
     Domain.IDENTITY: (
-        "group", "users", "user", "addresses", "sessions", "page_views", "wallets", "wallet_entries",
+        "group", "users", "user", "user_outlet", "addresses", "sessions", "page_views", "wallets",
+        "wallet_entries",
     ),
     Domain.CATALOG: (
         "categories", "brands", "products", "product_prices", "product_images", "product_tags", "reviews",

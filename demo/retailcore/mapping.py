@@ -5,6 +5,7 @@ Secrets are never in the text: it refers to environment variables, and `environm
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,19 +15,36 @@ SCHEMAS: dict[Domain, str] = {domain: str(domain) for domain in Domain}
 """The PostgreSQL schema of each store."""
 
 SOURCE_PASSWORD = "RETAILCORE_SOURCE_PASSWORD"
+MASK_KEY = "RETAILCORE_MASK_KEY"
 _STORE_DSN = "RETAILCORE_{}_DSN"
 
 _RULES: dict[str, str] = {
     "user": """
-    table: staff                      # another name in the store
-    where: "retired = 0"              # only who still works here; rows move in and out
+    table: staff                      # two tables become one: the shop tells whose row it is
+    add: {shop: {value: main}}
+    key: [shop, login]
+    delete_when: "retired = 1"        # marked in the source, deleted here, back when they come back
+    rename: {desc: description, group: team}
+""",
+    "user_outlet": """
+    table: staff
+    add: {shop: {value: outlet}}
+    key: [shop, login]
+    delete_when: "retired = 1"
     rename: {desc: description, group: team}
 """,
     "users": """
-    exclude: [tmp_import_flag]        # left over since 2016
-    types: {newsletter: boolean}      # a tinyint(1) that is a flag
-    expr:
-      display_name: {sql: "CONCAT(first_name, ' ', last_name)", type: text}
+    to:                               # one table becomes three
+      - exclude: [tmp_import_flag, password_hash]   # the flag is left over since 2016
+        types: {newsletter: boolean}  # a tinyint(1) that is a flag
+        expr:
+          display_name: {sql: "CONCAT(first_name, ' ', last_name)", type: text}
+      - table: credentials            # what few may read, apart
+        only: [id, password_hash]
+      - table: users_masked           # for those who count people, not name them
+        only: [id, email, gender, birth_date, member_since]
+        mask: {email: hmac, birth_date: year}
+        where: "status <> 'X'"        # closed accounts are not counted
 """,
     "addresses": """
     rename: {zip: postal_code}
@@ -51,6 +69,19 @@ _RULES: dict[str, str] = {
 }
 
 
+_READ_MODELS = """
+read_models:
+  buyers:                             # what each customer has bought, kept up to date with every order
+    store: orders
+    sql: |
+      SELECT o.user_id, count(*) AS orders, sum(o.total_cents) AS total_cents,
+             count(*) FILTER (WHERE o.status = 'cancelled') AS cancelled, max(o.id) AS last_order
+      FROM "order" AS o WHERE o.user_id IS NOT NULL GROUP BY o.user_id
+    key: [user_id]
+    from: {order: user_id}
+"""
+
+
 def store_variable(domain: Domain) -> str:
     """The environment variable with the DSN of a domain's store."""
     return _STORE_DSN.format(domain.name)
@@ -58,7 +89,13 @@ def store_variable(domain: Domain) -> str:
 
 def environment(source_password: str, store_dsns: Mapping[Domain, str]) -> dict[str, str]:
     """The environment that the configuration needs: the only place where its secrets are."""
-    return {SOURCE_PASSWORD: source_password} | {store_variable(domain): dsn for domain, dsn in store_dsns.items()}
+    secrets = {SOURCE_PASSWORD: source_password, MASK_KEY: _mask_key(source_password)}
+    return secrets | {store_variable(domain): dsn for domain, dsn in store_dsns.items()}
+
+
+def _mask_key(source_password: str) -> str:
+    """A key of the shop's own that stays the same; a real shop has one made by chance in a file."""
+    return hashlib.sha256(f"RetailCore masks, {source_password}".encode()).hexdigest()
 
 
 def config_text(
@@ -97,9 +134,10 @@ report: {{directory: "{directory / "reports"}"}}
         """
 defaults:
   zero_dates: infinity                # 0000-00-00 becomes -infinity: fits NOT NULL, and can go back
-
-domains:
 """,
+        f'  mask_key: "${{env:{MASK_KEY}}}"   # one key: masked values of several stores can be joined\n',
+        _READ_MODELS,
+        "\ndomains:\n",
         *(f"  {domain}:\n    stores: [{domain}]\n    tables: [{', '.join(TABLES[domain])}]\n" for domain in Domain),
         "\ntables:\n",
         *(_rule(table, domain) for domain in Domain for table in TABLES[domain]),

@@ -15,6 +15,7 @@ COLUMNS = {
     "birth_date,member_since,newsletter,consents,channels,logins,last_login,fingerprint,preferences,tmp_import_flag,"
     "deleted,deleted_at,created_at,updated_at",
     "user": "login,`group`,full_name,level,retired,`desc`,last_seen",
+    "user_outlet": "login,`group`,full_name,level,retired,`desc`,last_seen",
     "addresses": "id,user_id,kind,is_default,street,zip,city,country,latitude,longitude",
     "sessions": "id,user_id,ip,agent,views,data,duration,started_at,expires_at",
     "page_views": "id,session_id,path,product_id,millis,viewed_at",
@@ -30,16 +31,18 @@ _DURATIONS = ("00:07:13", "01:00:00", "23:59:59", "26:10:00", "312:45:30", "838:
 
 
 def load_groups_and_staff(loader: BulkLoader, sizes: Sizes, random: Random) -> None:
-    """The small tables: `group` and `user`."""
+    """The small tables: `group`, `user` and `user_outlet`, which share some logins."""
     groups = loader.rows("group")
     for place, (code, text) in enumerate(words.GROUPS):
         groups.append(f"('{code}','{text}',{place * 2.5 + 0.1},{place})")
-    staff = loader.rows("user")
+    staff, outlet = loader.rows("user"), loader.rows("user_outlet")
     for number in range(1, sizes.staff + 1):
         retired = 1 if number % 7 == 0 else 0
         seen = _NEVER if number % 5 == 0 else f"'2025-1{number % 3}-0{number % 9 + 1} 08:0{number % 10}:00'"
         name = f"{random.choice(words.FIRST_NAMES)} {random.choice(words.LAST_NAMES)}"
         staff.append(f"('staff{number:04d}','clerk','{name}',{number % 4 + 2},{retired},NULL,{seen})")
+        if number % 4 == 0:
+            outlet.append(f"('staff{number:04d}','outlet','{name}',2,{number // 4 % 2},NULL,{seen})")
 
 
 def load_users(loader: BulkLoader, sizes: Sizes, random: Random, moments: Moments) -> None:

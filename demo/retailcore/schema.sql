@@ -62,6 +62,17 @@ CREATE TABLE `user` (
   PRIMARY KEY (login)
 ) ENGINE=InnoDB DEFAULT CHARSET=latin1 COMMENT='back office staff';
 
+CREATE TABLE user_outlet (
+  login VARCHAR(32) CHARACTER SET latin1 NOT NULL,
+  `group` VARCHAR(16) CHARACTER SET latin1 NOT NULL DEFAULT 'clerk',
+  full_name VARCHAR(80) CHARACTER SET latin1 NOT NULL DEFAULT '',
+  level TINYINT(1) NOT NULL DEFAULT 2,
+  retired TINYINT(1) NOT NULL DEFAULT 0,
+  `desc` TEXT CHARACTER SET latin1 NULL,
+  last_seen TIMESTAMP NOT NULL DEFAULT '0000-00-00 00:00:00',
+  PRIMARY KEY (login)
+) ENGINE=InnoDB DEFAULT CHARSET=latin1 COMMENT='staff of the outlet, bought in 2019 with its logins';
+
 CREATE TABLE addresses (
   id INT UNSIGNED NOT NULL AUTO_INCREMENT,
   user_id INT UNSIGNED NOT NULL,

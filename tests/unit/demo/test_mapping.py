@@ -31,9 +31,16 @@ def test_it_is_a_valid_configuration() -> None:
 
 
 def test_it_shows_one_transform_of_every_kind() -> None:
-    rules = _settings()[1].tables.values()
-    for kind in ("rename", "exclude", "add", "types", "map", "expr", "where", "table"):
+    settings = _settings()[1]
+    rules = [one for rule in settings.tables.values() for one in (rule, *rule.to)]
+    for kind in (
+        "rename", "exclude", "only", "add", "types", "map", "mask", "expr", "where", "delete_when", "table", "key",
+    ):  # fmt: skip
         assert any(getattr(rule, kind) for rule in rules), kind
+    assert settings.read_models
+    places = [(rule.store, rule.table) for rule in settings.tables.values() if rule.table]
+    assert len(set(places)) < len(places), "nothing is merged"
+    assert any(len(rule.to) > 1 for rule in settings.tables.values()), "nothing is split"
 
 
 def test_columns_it_names_exist() -> None:
@@ -42,21 +49,28 @@ def test_columns_it_names_exist() -> None:
         body = re.search(rf"CREATE TABLE `?{table}`? \((.*?)\n\) ENGINE", text, re.DOTALL)
         assert body is not None
         columns = set(re.findall(r"^  `?(\w+)`? ", body[1], re.MULTILINE))
-        assert {*rule.rename, *rule.exclude, *rule.types, *rule.map} <= columns, table
-        assert not {*rule.add, *rule.expr} & columns, table
+        for one in (rule, *rule.to):
+            named = {*one.rename, *one.exclude, *(one.only or ()), *one.types, *one.map, *one.mask}
+            assert named <= columns, table
+            assert not {*one.add, *one.expr} & columns, table
 
 
 def test_invariants_stay_clear_of_what_it_changes() -> None:
     for table, rule in _settings()[1].tables.items():
-        touched = {*rule.rename, *rule.exclude, *rule.types, *rule.map} - {"group", "desc", "order", "active"}
+        # The invariants read what the first output of a table that is split makes.
+        first = rule.to[0] if rule.to else rule
+        touched = {*first.rename, *first.exclude, *first.types, *first.map, *first.mask}
+        touched -= {"group", "desc", "order", "active"}
         for invariant in INVARIANTS:
             if f"{{{table}}}" in invariant.text:
                 assert not any(re.search(rf"\b{column}\b", invariant.text) for column in touched), invariant.name
-        assert not rule.where or all(f"{{{table}}}" not in invariant.text for invariant in INVARIANTS)
+        assert not (first.where or first.delete_when) or all(
+            f"{{{table}}}" not in invariant.text for invariant in INVARIANTS
+        )
 
 
 def test_secrets_stay_in_the_environment() -> None:
     text, _ = _settings()
     values = environment("s3cret", {domain: f"postgresql://{domain}" for domain in Domain})
     assert all(f"${{env:{name}}}" in text for name in values)
-    assert len(values) == 4 and "s3cret" not in text
+    assert len(values) == 5 and "s3cret" not in text
