@@ -77,12 +77,6 @@ class TableAccess:
         return Lines(self._settings, self._info)
 
     @contextmanager
-    def store_connection(self, name: str) -> Iterator[PostgresConnection]:
-        """A session in a store, in autocommit mode, with the time limit of comparisons."""
-        with closing(self._store_connection(name)) as connection:
-            yield connection
-
-    @contextmanager
     def opened(
         self,
         plan: TablePlan,

@@ -154,9 +154,9 @@ class Worker(threading.Thread):
         """The verdict over a read model; None when it was left in the ledger for another try."""
         model = self._models[task.chunk.plan_id]
         try:
-            with self._access.store_connection(model.store) as connection:
-                return judge(connection, model, self._mode)
+            return judge(self._lines.store(model.store), model, self._mode)
         except CrossfadeError as error:
+            self._close()
             if self._again(task, error):
                 return None
             return blank_model(model, self._mode, str(error), error.hint)
