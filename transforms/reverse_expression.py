@@ -119,6 +119,8 @@ def _stand_in(column: TargetColumn) -> ColumnDef:
             return ColumnDef(name, "datetime", "datetime(6)", scale=6)
         case "timestamp with time zone":
             return ColumnDef(name, "timestamp", "timestamp(6)", scale=6)
+        case "json" | "jsonb":
+            return ColumnDef(name, "json", "json")
         case "text" | "character varying" | "citext" | "uuid" | "inet":
             return ColumnDef(name, "longtext", "longtext")
         case _:
@@ -130,6 +132,8 @@ def _reader(target: TargetColumn, column: ColumnDef) -> Callable[[bytes], bytes]
     spelled, form = printed(kind), form_of(column)
     if kind.array and spelled is not None:
         return spelled
+    if kind.base in ("json", "jsonb"):
+        return lambda value: value
     if kind.base == "boolean":
         return lambda value: b"1" if value == b"t" else b"0"
     return form if spelled is None else lambda value: form(spelled(value))

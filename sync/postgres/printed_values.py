@@ -16,9 +16,10 @@ def printed(connection: PostgresConnection, types: Sequence[str], values: Sequen
     if not types:
         return []
     # The types come from the compiled plan, in PostgreSQL's own spelling; they are no identifiers.
-    parts = [sql.SQL("(%s::text::{})::text").format(sql.SQL(kind)) for kind in types]
+    # format() uses a type's output function, as decoding does; a cast to text prints booleans in another way.
+    parts = [sql.SQL("format('%%s', (%s::text)::{})").format(sql.SQL(kind)) for kind in types]
     texts = [value.decode() if isinstance(value, bytes) else None for value in values]
     with translated(f"store {store}"), connection.transaction():
         row = connection.execute(sql.SQL("SELECT {}").format(sql.SQL(", ").join(parts)), texts).fetchone()
     assert row is not None
-    return [None if text is None else str(text).encode() for text in row]
+    return [str(text).encode() if isinstance(value, bytes) else None for text, value in zip(row, values, strict=True)]
