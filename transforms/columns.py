@@ -278,7 +278,9 @@ def _add_masked(
         # An enum type or a CHECK of its own would tell of values that the store never has.
         kind = "text" if spelled.enum_labels else spelled.type
         target = TargetColumn(target_name, kind, comment=column.comment)
-        plan = ColumnPlan(target, ColumnKind.CONSTANT, expression=nothing(column, output.source), one_way=ONE_WAY)
+        plan = ColumnPlan(
+            target, ColumnKind.CONSTANT, expression=nothing(column, output.source), one_way=ONE_WAY, masked=True
+        )
     else:
         key = settings.stores[output.store].mask_key or settings.defaults.mask_key
         expression = compile_mask(mask, column, output.source, key, output.store)
@@ -298,6 +300,7 @@ def _add_masked(
             expression=expression.compiled,
             apart=mask is Mask.HMAC,
             one_way=ONE_WAY,
+            masked=True,
         )
     result.masked[column.name] = len(result.plans)
     result.plans.append(plan)

@@ -30,9 +30,8 @@ from transforms.plan import MigrationPlan, TablePlan
 from validators.canonical.record import CanonicalRow, RecordForm
 from validators.findings import Mode, TableVerdict
 from validators.invariant_check import PREFIX
-from validators.row_check import RowCheck, disclosed
 from validators.read_model_check import READ_MODEL
-from validators.row_check import RowCheck, shown
+from validators.row_check import RowCheck, disclosed
 from validators.spans import Span
 from validators.table_access import TableAccess
 from validators.table_check import TableCheck
