@@ -11,7 +11,15 @@ from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 from sqlalchemy.sql.elements import ClauseElement
 
 from model.errors import Refused
-from stores.control import cutover_tables, held_ddl_tables, read_model_tables, report_tables, route_tables, tables, verify_tables
+from stores.control import (
+    cutover_tables,
+    held_ddl_tables,
+    read_model_tables,
+    report_tables,
+    route_tables,
+    tables,
+    verify_tables,
+)
 from stores.control.names import SCHEMA
 from stores.errors import translated
 from stores.postgres import PostgresConnection
