@@ -8,7 +8,7 @@ parked in that transaction, and so is what waits behind it. Commits nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from model.errors import ValueRefused
@@ -17,7 +17,7 @@ from model.tables import TableId
 from stores.control.ddl_log import PASSED, DdlEntry
 from stores.control.leaks import Leak
 from sync.cascades import CascadeGraph, Edge, Trigger
-from sync.changes import RowsBatch
+from sync.changes import EncodedRows, RowsBatch
 from sync.fold import Segment
 from sync.parked_rows import require_text
 from sync.parking import Parking
@@ -34,6 +34,20 @@ class _Added:
     change: RowChange
     seq: int
     ordinal: int
+
+
+@dataclass(frozen=True, slots=True)
+class _AddedLines:
+    """An event that went into the segment as lines; its changes are decoded when the store refuses one of them."""
+
+    router: PlanRouter
+    rows: EncodedRows
+    seq: int
+    ordinal: int
+    """Of its first row."""
+
+
+_Item = _Added | _AddedLines | Trigger
 
 
 class ChangeGroup:
@@ -56,10 +70,11 @@ class ChangeGroup:
     ) -> None:
         """Without `parking` a refused change is raised."""
         self._parking = parking
-        self._items: list[_Added | Trigger] = []
+        self._items: list[_Item] = []
         self._ordinal = 0
         self._writer = writer
         self._graph = graph
+        self._parents = graph.parents
         self._exact = exact
         self._max_rows = max_rows
         self._max_bytes = max_bytes
@@ -109,13 +124,16 @@ class ChangeGroup:
         """
         if batch.passed:
             self._passed.append((seq, batch.passed))
-        router = self._routers.get(batch.table)
-        for place, change in enumerate(batch.changes):
-            if router is not None:
-                for one in router.routers:
+        routers = self._routers[batch.table].routers if batch.table in self._routers else ()
+        if batch.encoded is not None and not self._sets_off(batch):
+            encoded = batch.encoded
+            routers = tuple(one for one in routers if not self._add_lines(one, encoded, seq))
+        if routers or self._sets_off(batch):
+            for place, change in enumerate(batch.changes):
+                for one in routers:
                     self._route(one, change, seq, whole=place not in batch.refused)
-            if batch.cascades and change.op is not Op.INSERT:
-                self._add_triggers(change)
+                if batch.cascades and change.op is not Op.INSERT:
+                    self._add_triggers(change)
         self.bytes += batch.bytes
         self._segment_bytes += batch.bytes
         if self._segment.changes + self._unwritten >= self._max_rows or self._segment_bytes >= self._max_bytes:
@@ -124,6 +142,30 @@ class ChangeGroup:
     def leaked(self, leaks: Iterable[Leak]) -> None:
         """Write these down instead of applying them."""
         self._leaks += leaks
+
+    def _sets_off(self, batch: RowsBatch) -> bool:
+        """Whether values of the batch must be looked at for cascades."""
+        inserts = batch.encoded is not None and batch.encoded.op is Op.INSERT
+        return batch.cascades and not inserts and batch.table in self._parents
+
+    def _add_lines(self, router: PlanRouter, rows: EncodedRows, seq: int) -> bool:
+        """Take an event without looking at its values; False when they must be looked at for this plan."""
+        plan, plan_id = router.plan, router.plan_id
+        if not plan.key or (self._parking is not None and self._parking.concerns(plan_id)):
+            return False
+        lines = rows.lines(plan)
+        if lines is None:
+            return False
+        if self._segment.has_values(plan_id):
+            self.flush()
+        self._make_room(plan_id, rows.op)
+        self._segment.add_lines(plan, plan_id, rows.op, lines)
+        if self._parking is not None:
+            self._items.append(_AddedLines(router, rows, seq, self._ordinal + 1))
+        self._ordinal += len(lines)
+        self.rows += len(lines)
+        self.counts[plan_id] += len(lines)
+        return True
 
     def flush(self) -> None:
         """Write the segment, and what was parked, into the open transaction."""
@@ -134,7 +176,7 @@ class ChangeGroup:
         self._reached = set()
         if len(segment) or triggers:
             if self._parking is None:
-                self._writer.apply(segment, triggers, self.active)
+                self._writer.apply(segment, triggers, self.active, self._exact)
             else:
                 self._write(segment, triggers, items, self._parking)
         if self._parking is not None and self._parking.unwritten:
@@ -151,18 +193,19 @@ class ChangeGroup:
     def _unwritten(self) -> int:
         return self._parking.unwritten if self._parking is not None else 0
 
-    def _write(
-        self, segment: Segment, triggers: Sequence[Trigger], items: Sequence[_Added | Trigger], parking: Parking
-    ) -> None:
+    def _write(self, segment: Segment, triggers: Sequence[Trigger], items: Sequence[_Item], parking: Parking) -> None:
         """Apply a segment; when the store refuses a value, apply its halves, down to the change that it refuses."""
         try:
             with self._writer.savepoint():
-                self._writer.apply(segment, triggers, self.active)
+                self._writer.apply(segment, triggers, self.active, self._exact)
             return
         except ValueRefused as error:
+            if any(isinstance(item, _AddedLines) for item in items):
+                self._write_again(items, parking)
+                return
             if len(items) == 1:
                 only = items[0]
-                if isinstance(only, Trigger):
+                if not isinstance(only, _Added):
                     raise
                 self._unapply(only, parking, error)
                 return
@@ -173,6 +216,8 @@ class ChangeGroup:
             for item in half:
                 if isinstance(item, Trigger):
                     triggers.append(item)
+                elif isinstance(item, _AddedLines):
+                    raise AssertionError("lines were decoded before")
                 elif why := parking.holds(item.target.plan, item.target.plan_id, item.change):
                     self._unapply(item, parking, why)
                     continue
@@ -181,6 +226,24 @@ class ChangeGroup:
                 kept.append(item)
             if kept:
                 self._write(segment, triggers, kept, parking)
+
+    def _write_again(self, items: Sequence[_Item], parking: Parking) -> None:
+        """Apply the same items with their lines decoded, so that the refused change can be found."""
+        segment, triggers, found = Segment(self._writer.lookup), [], []
+        for item in items:
+            for one in self._decoded(item) if isinstance(item, _AddedLines) else (item,):
+                if isinstance(one, Trigger):
+                    triggers.append(one)
+                elif isinstance(one, _Added):
+                    segment.add(one.target)
+                found.append(one)
+        self._write(segment, triggers, found, parking)
+
+    def _decoded(self, item: _AddedLines) -> Iterator[_Added]:
+        for number, change in enumerate(item.rows.decode()[0]):
+            target = item.router.route(change)
+            assert target is not None  # a plan with a filter has no lines
+            yield _Added(target, change, item.seq, item.ordinal + number)
 
     def _unapply(self, item: _Added, parking: Parking, error: ValueRefused | str) -> None:
         parking.park(item.target.plan, item.change, item.seq, item.ordinal, error)
@@ -221,14 +284,20 @@ class ChangeGroup:
 
     def _add_target(self, target: TargetChange) -> None:
         plan_id = target.plan_id
-        if plan_id in self._reached:
-            deletes_only = target.op is Op.DELETE and all(trigger.new is None for trigger in self._triggers)
-            # Deletes commute with cascaded deletes: each logged delete brings its own triggers.
-            if not deletes_only:
-                self.flush()
+        if self._segment.has_lines(plan_id):
+            self.flush()
+        self._make_room(plan_id, target.op)
         self._segment.add(target)
         self.rows += 1
         self.counts[plan_id] += 1
+
+    def _make_room(self, plan_id: str, op: Op) -> None:
+        """Flush before a change of a plan that waiting cascades reach."""
+        if plan_id in self._reached:
+            deletes_only = op is Op.DELETE and all(trigger.new is None for trigger in self._triggers)
+            # Deletes commute with cascaded deletes: each logged delete brings its own triggers.
+            if not deletes_only:
+                self.flush()
 
     def _add_triggers(self, change: RowChange) -> None:
         for trigger in self._graph.triggers(change):

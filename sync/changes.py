@@ -6,7 +6,6 @@ Everything that could be a change and is not understood stops the stream by name
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from model.errors import CrossfadeError, UndecodableRow, UnknownEvent, UnsupportedChange, ValueRefused
@@ -29,8 +28,10 @@ from sync.mysql.events import (
     parse_table_map,
     parse_xa_prepare,
 )
+from sync.mysql.lines import LineDecoder, RowLines, line_decoder
 from sync.mysql.reverse_tables import mark_table
 from sync.mysql.transactions import GTID_EVENTS
+from transforms.plan import TablePlan
 
 NO_FOREIGN_KEY_CHECKS: Final = 2
 """Flag of a row event: the session ran with foreign_key_checks=0, so nothing cascaded."""
@@ -82,19 +83,87 @@ class RowDecoder(Protocol):
 MakeDecoder = Callable[[TableDef, TableMap], RowDecoder]
 
 
-@dataclass(frozen=True, slots=True)
-class RowsBatch:
-    """The rows of one event."""
+MakeLines = Callable[[TablePlan, TableMap], LineDecoder | None]
+"""The decoder of a plan's lines; None for a plan that has to see every value."""
 
-    table: TableId
-    changes: list[RowChange]
-    cascades: bool
-    """Whether foreign keys acted in the session."""
-    bytes: int
-    refused: Mapping[int, ValueRefused] = field(default_factory=dict)
-    """By place in `changes`: a field of it is no text (`Undecodable` stands there)."""
-    passed: str = ""
-    """Instead of rows: a statement about the table that does it no harm, for the record."""
+
+class RowsBatch:
+    """The rows of one event.
+
+    `cascades`: whether foreign keys acted in the session. `passed`: instead of rows, a statement about the table that
+    does it no harm, for the record. `encoded`: the rows for those who need no values; others decode them by asking for
+    `changes`, once.
+    """
+
+    __slots__ = ("_changes", "_refused", "bytes", "cascades", "encoded", "passed", "table")
+
+    def __init__(
+        self,
+        table: TableId,
+        changes: list[RowChange] | EncodedRows,
+        cascades: bool,
+        bytes: int,
+        refused: Mapping[int, ValueRefused] | None = None,
+        passed: str = "",
+    ) -> None:
+        self.table = table
+        self.cascades = cascades
+        self.bytes = bytes
+        self.passed = passed
+        self.encoded = changes if isinstance(changes, EncodedRows) else None
+        self._changes = None if isinstance(changes, EncodedRows) else changes
+        self._refused: Mapping[int, ValueRefused] = refused or {}
+
+    @property
+    def changes(self) -> list[RowChange]:
+        """The changes in order. Raises what decoding raises."""
+        if self._changes is None:
+            assert self.encoded is not None
+            self._changes, self._refused = self.encoded.decode()
+        return self._changes
+
+    @property
+    def refused(self) -> Mapping[int, ValueRefused]:
+        """By place in `changes`, which is asked for before: a field of it is no text (`Undecodable` stands there)."""
+        return self._refused
+
+
+class EncodedRows:
+    """The rows of one event as they came; gives them as values or as lines of COPY, as often as asked."""
+
+    __slots__ = ("_body", "_kind", "_mapped", "op")
+
+    def __init__(self, mapped: _Mapped, kind: int, body: bytes) -> None:
+        self.op = Op.INSERT if kind in WRITE_ROWS else Op.DELETE if kind in DELETE_ROWS else Op.UPDATE
+        self._mapped = mapped
+        self._kind = kind
+        self._body = body
+
+    def decode(self) -> tuple[list[RowChange], dict[int, ValueRefused]]:
+        """The changes, and by place in them those with a field that is no text. Raises UndecodableRow and others."""
+        op, table = self.op, self._mapped.table
+        refused: dict[int, ValueRefused] = {}
+
+        def note(error: ValueRefused) -> Field:
+            if not error.raw:
+                raise error  # the definition does not fit the event
+            row = error.where["row"]
+            assert isinstance(row, int)
+            refused.setdefault(row, error)
+            return Undecodable(b"\\x" + error.raw.hex().encode())
+
+        rows = self._mapped.decoder.decode(self._kind, self._body, note)
+        return [RowChange(op, table, before, after) for before, after in rows], refused
+
+    def lines(self, plan: TablePlan) -> RowLines | None:
+        """The rows as a plan's lines; None when it, or a row image, or a value, needs the slow way."""
+        decoder = self._mapped.lines(plan)
+        if decoder is None:
+            return None
+        try:
+            return decoder.decode(self._kind, self._body)
+        except ValueRefused:
+            return None  # which rows, and why, is found on the slow way
 
 
 class ChangeSource(Protocol):
@@ -134,11 +203,28 @@ class SchemaChange(UnsupportedChange):
         self.harmless = harmless
 
 
-@dataclass(frozen=True, slots=True)
 class _Mapped:
-    table: TableId
-    definition: TableDef
-    decoder: RowDecoder
+    """A table map with the definition that holds for it, and its decoders."""
+
+    __slots__ = ("_lines", "_make_lines", "_table_map", "decoder", "definition", "table")
+
+    def __init__(
+        self, table: TableId, definition: TableDef, table_map: TableMap, decoder: RowDecoder, make_lines: MakeLines
+    ) -> None:
+        self.table = table
+        self.definition = definition
+        self.decoder = decoder
+        self._table_map = table_map
+        self._make_lines = make_lines
+        self._lines: dict[int, tuple[TablePlan, LineDecoder | None]] = {}
+
+    def lines(self, plan: TablePlan) -> LineDecoder | None:
+        """The decoder of a plan's lines, made once."""
+        found = self._lines.get(id(plan))
+        if found is None:
+            fits = plan.source.fingerprint() == self.definition.fingerprint()
+            found = self._lines[id(plan)] = (plan, self._make_lines(plan, self._table_map) if fits else None)
+        return found[1]
 
 
 class ChangeReader:
@@ -153,6 +239,7 @@ class ChangeReader:
         mariadb: bool,
         mark: TableId | None = mark_table(),  # noqa: B008 (a constant)
         follow: bool = False,
+        make_lines: MakeLines = line_decoder,
     ) -> None:
         """`follow`: raise SchemaChange for harmless changes of our tables too.
 
@@ -164,6 +251,7 @@ class ChangeReader:
         self._tables = dict(tables)
         self._history = history
         self._make = make_decoder
+        self._make_lines = make_lines
         self._mariadb = mariadb
         self._maps: dict[bytes, tuple[TableId, TableMap]] = {}
         self._decoders: dict[bytes, _Mapped] = {}
@@ -191,8 +279,9 @@ class ChangeReader:
                     continue
                 touched = True
                 if table in wanted and not self._undone(transaction, table):
-                    mapped = self._mapped(raw, transaction.seq)
-                    yield _batch(mapped, kind, body, cascades=not rows.flags & NO_FOREIGN_KEY_CHECKS)
+                    encoded = EncodedRows(self._mapped(raw, transaction.seq), kind, body)
+                    cascades = not rows.flags & NO_FOREIGN_KEY_CHECKS
+                    yield RowsBatch(table, encoded, cascades, len(body))
             elif kind == EventType.TABLE_MAP:
                 table_map = self._table_map(body)
                 open_maps[table_map.table_id] = body
@@ -245,7 +334,9 @@ class ChangeReader:
                     hint="See the difference with: crossfade schema plan",
                     table=table,
                 )
-            found = self._decoders[raw] = _Mapped(table, definition, self._make(definition, table_map))
+            found = self._decoders[raw] = _Mapped(
+                table, definition, table_map, self._make(definition, table_map), self._make_lines
+            )
         return found
 
     def _statement(self, body: bytes, touched: bool, moment: int) -> Iterator[RowsBatch]:
@@ -282,24 +373,6 @@ class ChangeReader:
             f"the source loads a file by a statement, not by row events: {event_name(kind)}, {len(body)} bytes",
             hint="Set binlog_format=ROW on the source and in every session, then copy the table anew.",
         )
-
-
-def _batch(mapped: _Mapped, kind: int, body: bytes, *, cascades: bool) -> RowsBatch:
-    op = Op.INSERT if kind in WRITE_ROWS else Op.DELETE if kind in DELETE_ROWS else Op.UPDATE
-    table = mapped.table
-    refused: dict[int, ValueRefused] = {}
-
-    def note(error: ValueRefused) -> Field:
-        if not error.raw:
-            raise error  # the definition does not fit the event
-        row = error.where["row"]
-        assert isinstance(row, int)
-        refused.setdefault(row, error)
-        return Undecodable(b"\\x" + error.raw.hex().encode())
-
-    rows = mapped.decoder.decode(kind, body, note)
-    changes = [RowChange(op, table, before, after) for before, after in rows]
-    return RowsBatch(table, changes, cascades, len(body), refused)
 
 
 def table_in(tables: Iterable[TableId], wanted: frozenset[TableId]) -> bool:

@@ -7,11 +7,13 @@ kept even after I, for a replayed stream may find the row in the store. Tables w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
 from model.rows import ABSENT, Op, Row
+from sync.line_fold import LineFold, fields_of
+from sync.mysql.lines import RowLines
 from sync.routing import TargetChange
 from transforms.plan import TablePlan
 
@@ -50,7 +52,7 @@ class PlanFold:
         return len(self.entries) + len(self.ordered)
 
 
-_DELETED = Folded(Fate.DELETE, None)
+DELETED = Folded(Fate.DELETE, None)
 
 
 class Segment:
@@ -58,20 +60,31 @@ class Segment:
 
     def __init__(self, lookup: Lookup) -> None:
         self._folds: dict[str, PlanFold] = {}
+        self._lines: dict[str, LineFold] = {}
         self._writes: set[str] = set()
         self._lookup = lookup
         self.changes = 0
         """Changes that went in, before folding."""
 
     def __len__(self) -> int:
-        return sum(len(fold) for fold in self._folds.values())
+        return sum(map(len, self._folds.values())) + sum(map(len, self._lines.values()))
 
     def __iter__(self) -> Iterator[PlanFold]:
+        """What was folded as values."""
         return iter(self._folds.values())
 
-    def touches(self, plan_id: str) -> bool:
-        """Whether any change of the plan is in the segment."""
+    @property
+    def lines(self) -> Iterable[LineFold]:
+        """What was folded as lines; a plan is in one of the two forms only."""
+        return self._lines.values()
+
+    def has_values(self, plan_id: str) -> bool:
+        """Whether the plan's changes are in the segment as values: then it takes no lines of the plan."""
         return plan_id in self._folds
+
+    def has_lines(self, plan_id: str) -> bool:
+        """Whether the plan's changes are in the segment as lines: then it takes no values of the plan."""
+        return plan_id in self._lines
 
     def writes(self, plan_id: str) -> bool:
         """Whether anything but deletes of the plan is in the segment."""
@@ -92,7 +105,7 @@ class Segment:
         entries = fold.entries
         if change.op is Op.DELETE:
             assert change.key_before is not None
-            entries[change.key_before] = _DELETED
+            entries[change.key_before] = DELETED
             return
         assert change.key_after is not None and change.row is not None
         if change.op is Op.INSERT:
@@ -105,8 +118,18 @@ class Segment:
         old = entries.get(change.key_before)
         moved = change.unique_changed or (old is not None and old.fate is Fate.MOVE)
         if change.key_before != change.key_after:
-            entries[change.key_before] = _DELETED
+            entries[change.key_before] = DELETED
         _put(entries, change.key_after, change.row, moved=moved)
+
+    def add_lines(self, plan: TablePlan, plan_id: str, op: Op, rows: RowLines) -> None:
+        """Fold the rows of one event in. Only for plans with a key."""
+        self.changes += len(rows)
+        fold = self._lines.get(plan_id)
+        if fold is None:
+            fold = self._lines[plan_id] = LineFold(plan)
+        if op is not Op.DELETE:
+            self._writes.add(plan_id)
+        fold.add(op, rows)
 
     def _patch(self, entries: dict[Row, Folded], change: TargetChange) -> None:
         """Fold a partial update: keep it partial when neither key nor unique values move, else complete the row."""
@@ -125,14 +148,22 @@ class Segment:
         else:
             base = self._lookup(change.plan, change.key_before)
             if base is None:
-                entries[change.key_before] = _DELETED
+                entries[change.key_before] = DELETED
                 return
             if known is not None and known.row is not None:
                 base = overlaid(base, known.row)
             row, moved = overlaid(base, change.row), change.unique_changed
         if change.key_before != change.key_after:
-            entries[change.key_before] = _DELETED
+            entries[change.key_before] = DELETED
         _put(entries, change.key_after, row, moved=moved)
+
+
+def in_fields(fold: LineFold) -> PlanFold:
+    """Folded lines as folded values, for few rows."""
+    entries: dict[Row, Folded] = {fields_of(key): DELETED for key in fold.gone}
+    for fate, lines in ((Fate.MOVE, fold.moved), (Fate.UPSERT, fold.kept), (Fate.UPSERT, fold.fresh)):
+        entries.update((fields_of(key), Folded(fate, fields_of(line))) for key, line in lines.items())
+    return PlanFold(fold.plan, entries, [])
 
 
 def _put(entries: dict[Row, Folded], key: Row, row: Row, *, moved: bool) -> None:

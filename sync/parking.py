@@ -71,6 +71,11 @@ class Parking:
         """How many changes wait for `write`."""
         return len(self._new)
 
+    def concerns(self, plan_id: str) -> bool:
+        """Whether a change of the plan may have to wait: a key of it, or of a plan that it refers to, is parked."""
+        referred = (reference.parent for reference in self._references.get(plan_id, ()))
+        return any(self._keys.get(one) for one in (plan_id, *referred))
+
     def holds(self, plan: TablePlan, plan_id: str, change: RowChange) -> str | None:
         """Why the change has to wait: its key is parked, or one that it refers to by a foreign key; None: it flows."""
         keys = self._keys.get(plan_id)

@@ -62,8 +62,9 @@ class LeakNotes:
     def add(self, domain: str, batch: RowsBatch) -> None:
         """The changes of one event."""
         _, kept, count = self._found.get(batch.table, (domain, [], 0))
-        kept += batch.changes[: KEPT_ROWS - len(kept)]
-        self._found[batch.table] = (domain, kept, count + len(batch.changes))
+        changes = batch.changes
+        kept += changes[: KEPT_ROWS - len(kept)]
+        self._found[batch.table] = (domain, kept, count + len(changes))
 
     def leaks(self) -> tuple[Leak, ...]:
         """One for each table."""

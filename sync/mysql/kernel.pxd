@@ -1,6 +1,6 @@
 # C types of kernel.py; see there.
 cimport cython
-from libc.string cimport memchr
+from libc.string cimport memchr, memcmp
 
 from sync.mysql.forms cimport FieldForm
 from sync.mysql.octets cimport little
@@ -60,6 +60,10 @@ cdef class RowReader:
     cdef Py_ssize_t column
     cdef list columns
     cdef list key
+    cdef list uniques
+    cdef bytearray old_room
+    cdef Py_ssize_t* old_starts
+    cdef Py_ssize_t* old_lengths
 
     @cython.locals(first=int, width=int, value=cython.ulonglong)
     cdef Py_ssize_t lenenc(self, const unsigned char* data) except -1
@@ -78,7 +82,11 @@ cdef class RowReader:
     cdef bytes key_of_image(self, const unsigned char* data)
     @cython.locals(index=Py_ssize_t, position=Py_ssize_t, mark=Py_ssize_t, start=Py_ssize_t)
     cdef bytes key_of_line(self, Py_ssize_t mark)
+    @cython.locals(place=Py_ssize_t, index=Py_ssize_t)
+    cdef int keep_uniques(self) except -1
+    @cython.locals(place=Py_ssize_t, index=Py_ssize_t, length=Py_ssize_t, old=Py_ssize_t, new=Py_ssize_t)
+    cdef bint unique_changed(self, const unsigned char* data) except -1
     @cython.locals(index=Py_ssize_t, column=LineColumn, position=Py_ssize_t)
     cdef bint covers(self, const unsigned char* data, Py_ssize_t present, bint whole) except -1
-    @cython.locals(data=cython.p_const_uchar, number=Py_ssize_t, reached=Py_ssize_t, mark=Py_ssize_t, olds=list, news=list, texts=list)
+    @cython.locals(data=cython.p_const_uchar, number=Py_ssize_t, reached=Py_ssize_t, mark=Py_ssize_t, olds=list, news=list, texts=list, moved=list, watched=bint)
     cpdef object lines(self, bytes body, bint extended, bint before, bint after)

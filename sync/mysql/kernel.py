@@ -118,6 +118,7 @@ class RowReader:
         self.sink = Sink()
         self.columns: list[LineColumn] = []
         self.key: list[int] = []
+        self.uniques: list[int] = []
         self.at = self.end = 0
         self.present_before = self.present_after = 0
         self.held_before = self.held_after = 0
@@ -135,15 +136,23 @@ class RowReader:
             self.fixed[index] = forms[index].fixed
             self.prefixes[index] = forms[index].prefix
 
-    def aim(self, columns: list[LineColumn], key: list[int]) -> None:
-        """Set what `lines` writes: target columns, and which of them are the key (none: the whole line is)."""
+    def aim(self, columns: list[LineColumn], key: list[int], uniques: list[int]) -> None:
+        """Set what `lines` writes: target columns, and which of them are the key (none: the whole line is).
+
+        `uniques` are the source columns of other unique indexes, whose changes are told.
+        """
         self.columns = columns
         self.key = key
+        self.uniques = uniques
         if cython.compiled:
             self.edge_room = bytearray(8 * (len(columns) + 1))
             self.edges = numbers(self.edge_room)
+            self.old_room = bytearray(2 * 8 * len(uniques))
+            self.old_starts = numbers(self.old_room)
+            self.old_lengths = self.old_starts + len(uniques)
         else:
             self.edges = [0] * (len(columns) + 1)
+            self.old_starts, self.old_lengths = [0] * len(uniques), [0] * len(uniques)
 
     def lenenc(self, data: bytes) -> int:
         """Length-encoded integer at the cursor."""
@@ -344,6 +353,31 @@ class RowReader:
             )
         return self.sink.take(mark)
 
+    def keep_uniques(self) -> int:
+        """Remember where the unique values of the located image are."""
+        for place in range(len(self.uniques)):
+            index = self.uniques[place]
+            self.old_starts[place] = self.starts[index]
+            self.old_lengths[place] = self.lengths[index]
+        return 0
+
+    def unique_changed(self, data: bytes) -> bool:
+        """Whether a unique value of the located image is another than the one that was kept, or was not there."""
+        for place in range(len(self.uniques)):
+            index = self.uniques[place]
+            length = self.lengths[index]
+            if length != self.old_lengths[place]:
+                return True
+            if length <= 0:
+                continue
+            old, new = self.old_starts[place], self.starts[index]
+            if cython.compiled:
+                if memcmp(data + old, data + new, length) != 0:
+                    return True
+            elif data[old : old + length] != data[new : new + length]:
+                return True
+        return False
+
     def covers(self, data: bytes, present: int, whole: bool) -> bool:
         """Whether an image has every column that the line (`whole`) or its key needs."""
         for index in range(len(self.columns)):
@@ -356,8 +390,8 @@ class RowReader:
 
     def lines(
         self, body: bytes, extended: bool, before: bool, after: bool
-    ) -> tuple[list[bytes | None], list[bytes | None], list[bytes | None]] | None:
-        """Rows of an event as keys before, keys after and lines after. See `lines.LineDecoder.decode`."""
+    ) -> tuple[list[bytes], list[bytes], list[bytes], list[bool]] | None:
+        """Rows of an event as keys before, keys after, lines after, uniques changed. See `lines.LineDecoder.decode`."""
         data = body
         self.sink.reset()
         self.open(data, len(body), extended, before, after)
@@ -365,10 +399,12 @@ class RowReader:
             return None
         if after and not self.covers(data, self.present_after, True):
             return None
-        # Three lists, not a tuple per row: fewer objects for the garbage collector to walk.
-        olds: list[bytes | None] = []
-        news: list[bytes | None] = []
-        texts: list[bytes | None] = []
+        # Lists, not a tuple per row: fewer objects for the garbage collector to walk.
+        olds: list[bytes] = []
+        news: list[bytes] = []
+        texts: list[bytes] = []
+        moved: list[bool] = []
+        watched = before and after and len(self.uniques) > 0
         number = 0
         try:
             while True:
@@ -376,21 +412,19 @@ class RowReader:
                 if before:
                     self.locate(data, self.present_before)
                     olds.append(self.key_of_image(data))
+                    if watched:
+                        self.keep_uniques()
                 if after:
                     self.locate(data, self.present_after)
-                    mark = self.sink.mark()
+                    if watched:
+                        moved.append(self.unique_changed(data))
                     self.line(data)
-                    texts.append(self.sink.since(mark))
-                    news.append(self.key_of_line(mark))
-                    self.sink.cut(mark)
+                    news.append(self.key_of_line(0))
+                    texts.append(self.sink.take_whole())
                 number += 1
                 if self.at >= self.end:
                     break
                 self.must_pass(reached)
         except ValueRefused as error:
             raise self.blamed(error, self.column, number) from None
-        if not before:
-            olds = [None] * number
-        if not after:
-            news, texts = [None] * number, [None] * number
-        return olds, news, texts
+        return olds, news, texts, moved

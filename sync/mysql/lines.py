@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from dataclasses import dataclass, field
+from typing import Final
 
 from model.rows import ABSENT
 from sync.mysql.decode import shape_of
@@ -20,12 +21,19 @@ from sync.mysql.table_map import TableMap
 from transforms.plan import Cast, ColumnKind, ColumnPlan, TablePlan
 
 
-class RowLines(NamedTuple):
-    """The rows of one event in order, in three lists of the same length; None where a row has no such side."""
+@dataclass(frozen=True, slots=True)
+class RowLines:
+    """The rows of one event in order, in lists of one length; a list is empty where such rows have no such side."""
 
-    old_keys: list[bytes | None]
-    new_keys: list[bytes | None]
-    lines: list[bytes | None]
+    old_keys: list[bytes]
+    new_keys: list[bytes]
+    lines: list[bytes]
+    moved: list[bool] = field(default_factory=list)
+    """UPDATE of a plan with other unique indexes: whether one of their values changed."""
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return len(self.old_keys or self.new_keys)
 
 
 _GUARDS: Final = {
@@ -78,15 +86,20 @@ class LineDecoder:
         table = plan.source
         forms = forms_of(table, table_map)
         self._reader = RowReader(str(table.id), [column.name for column in table.columns], forms)
-        self._reader.aim([line_column(column, forms) for column in plan.columns], list(plan.key))
+        uniques = {plan.columns[index].source for columns in plan.uniques for index in columns}
+        self._reader.aim(
+            [line_column(column, forms) for column in plan.columns],
+            list(plan.key),
+            sorted(source for source in uniques if source is not None),
+        )
 
     def decode(self, event_type: int, body: bytes) -> RowLines | None:
-        r"""Rows of an event: their keys before, keys after and lines after; `zip(*result)` walks over rows.
+        r"""Rows of an event: their keys before, keys after and lines after.
 
         A line has the plan's columns in order as COPY's text format wants them: escaped, joined by tabs, `\N` for NULL,
         no newline. A key has the key columns in the same form, in the order of `plan.key`; of a keyless plan it is the
-        whole line. INSERT has no key before, DELETE neither key nor line after; an UPDATE that changes the key has two
-        keys that differ. Keys and lines are made after the casts, so equal keys are equal target keys.
+        whole line. INSERT has no keys before, DELETE neither keys nor lines after; an UPDATE that changes the key has
+        two keys that differ. Keys and lines are made after the casts, so equal keys are equal target keys.
 
         Returns None when the image lacks a column that is needed (MINIMAL row images): use TableDecoder for this event.
         Raises ValueRefused (table, column, row) when any value of the event is refused: TableDecoder and
@@ -95,6 +108,11 @@ class LineDecoder:
         extended, before, after = shape_of(event_type, self.plan.source)
         found = self._reader.lines(body, extended, before, after)
         return None if found is None else RowLines(*found)
+
+
+def line_decoder(plan: TablePlan, table_map: TableMap) -> LineDecoder | None:
+    """The decoder of a plan's lines; None for a plan that is made of more than copied columns."""
+    return LineDecoder(plan, table_map) if is_direct(plan) else None
 
 
 def line_column(column: ColumnPlan, forms: list[FieldForm]) -> LineColumn:

@@ -11,12 +11,14 @@ cdef class Sink:
     cdef Py_ssize_t size
     cdef Py_ssize_t capacity
 
-    @cython.locals(larger=bytearray)
+    @cython.locals(larger=bytearray, needed=Py_ssize_t)
     cdef int grow(self, Py_ssize_t more) except -1
     cdef Py_ssize_t mark(self) except -1
     cdef bytes between(self, Py_ssize_t start, Py_ssize_t stop)
     cdef int again(self, Py_ssize_t start, Py_ssize_t stop) except -1
     cdef bytes take(self, Py_ssize_t mark)
+    @cython.locals(whole=bytearray)
+    cdef object take_whole(self)
     cdef bytes since(self, Py_ssize_t mark)
     cdef int cut(self, Py_ssize_t mark) except -1
     cdef int reset(self) except -1
@@ -35,7 +37,7 @@ cdef class Sink:
     cdef int put_hex(self, const unsigned char* data, Py_ssize_t start, Py_ssize_t length) except -1
     @cython.locals(at=int)
     cdef int put_bits(self, unsigned long long value, int count) except -1
-    @cython.locals(at=cython.p_const_uchar, rest=Py_ssize_t, run=Py_ssize_t, octet=cython.uchar)
+    @cython.locals(at=cython.p_const_uchar, rest=Py_ssize_t, run=Py_ssize_t, octet=cython.uchar, escapes=Py_ssize_t, place=Py_ssize_t)
     cdef int put_copy(self, const unsigned char* data, Py_ssize_t start, Py_ssize_t length) except -1
     @cython.locals(piece=bytes)
     cdef int escape_since(self, Py_ssize_t mark) except -1

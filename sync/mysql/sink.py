@@ -27,11 +27,12 @@ class Sink:
             self.capacity = 4096
 
     def grow(self, more: int) -> int:
-        """Make room for `more` bytes (compiled only)."""
+        """Make room for `more` bytes (compiled only): twice of what is needed, but no more than 4 MiB too much."""
         if cython.compiled:
-            self.capacity = (self.size + more) * 2
+            needed = self.size + more
+            self.capacity = needed + min(needed, 4194304)
             larger = bytearray(self.capacity)
-            larger[: self.size] = self.buffer[: self.size]
+            copy_octets(larger, self.out, self.size)
             self.buffer = larger
             self.out = self.buffer
         return 0
@@ -69,6 +70,18 @@ class Sink:
         piece = self.since(mark)
         self.cut(mark)
         return piece
+
+    def take_whole(self) -> bytes:
+        """Cut out all that was written. Above 4 MiB it is the buffer itself, not a copy of it."""
+        if cython.compiled and self.size > 4194304:
+            whole = self.buffer
+            del whole[self.size :]
+            self.buffer = bytearray(4096)
+            self.out = self.buffer
+            self.capacity = 4096
+            self.size = 0
+            return whole
+        return self.take(0)
 
     def cut(self, mark: int) -> int:
         """Forget what was written since `mark`."""
@@ -198,10 +211,19 @@ class Sink:
     def put_copy(self, data: bytes, start: int, length: int) -> int:
         """Write a slice with the escapes of COPY's text format (manual, "COPY", File Formats)."""
         if cython.compiled:
-            reserve(self, 2 * length)
             at = data + start
             rest = length
+            if length > 1048576:
+                # Once, and no more than needed: two buffers of a long value are too much.
+                escapes = 1
+                for place in range(length):
+                    octet = at[place]
+                    if octet == 0x5C or octet == 0x0A or octet == 0x0D or octet == 0x09:
+                        escapes += 1
+                reserve(self, length + escapes)
             while True:
+                # An escape takes one byte more than what it stands for.
+                reserve(self, rest + 1)
                 run = plain_run(at, rest, 0x0E, 0x5C, 0x5C)
                 copy_octets(self.out + self.size, at, run)
                 self.size += run

@@ -7,8 +7,9 @@ one reads the checkpoint row anew (exactly once rests on the row, never on memor
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 
 import psycopg
 import structlog
@@ -26,9 +27,11 @@ from stores.control.table_states import TableState
 from stores.errors import translated
 from stores.postgres import PostgresConnection
 from sync.cascades import CascadeGraph, Trigger
-from sync.fold import Fate, PlanFold, Segment
+from sync.fold import Fate, PlanFold, Segment, in_fields
+from sync.line_fold import LineFold, prefixed
 from sync.parking import Parking
 from sync.postgres.cascading import run_triggers
+from sync.postgres.stages import Stages
 from sync.postgres.staging import copy_blocks, copy_field
 from sync.postgres.statements import Mask, PlanStatements, stage_name
 from sync.routing import TargetChange
@@ -38,6 +41,10 @@ log = structlog.get_logger(__name__)
 
 STAGE_ROWS = 200
 """From this many rows of one plan in a segment on, COPY into staging is cheaper than single statements."""
+STAGE_BYTES = 1 << 18
+"""The same for few rows that are long."""
+_WHOLE_READS = "enable_hashjoin", "enable_mergejoin"
+"""Ways to join that read the whole target table."""
 
 
 class _TextForm(Dumper):
@@ -60,8 +67,7 @@ class StoreWriter:
         self._where = f"store {store}"
         self._graph = graph
         self._statements: dict[str, PlanStatements] = {}
-        self._staged: set[str] = set()
-        self._used: set[str] = set()
+        self._stages = Stages(connection)
         self._open = False
         connection.adapters.register_dumper(bytes, _TextForm)
         connection.prepare_threshold = 2
@@ -102,7 +108,7 @@ class StoreWriter:
     def savepoint(self) -> Iterator[None]:
         """What is written inside is undone when it raises ApplyError; the transaction goes on. Opens it."""
         self.begin()
-        staged, used = set(self._staged), set(self._used)
+        mark = self._stages.mark()
         with translated(self._where):
             self.connection.execute("SAVEPOINT crossfade_part")
         try:
@@ -110,8 +116,7 @@ class StoreWriter:
         except ApplyError:
             with translated(self._where):
                 self.connection.execute("ROLLBACK TO SAVEPOINT crossfade_part")
-            # Staging tables that were created inside are gone, and emptied ones are full again.
-            self._staged, self._used = staged, used
+            self._stages.back(mark)
             raise
         with translated(self._where):
             self.connection.execute("RELEASE SAVEPOINT crossfade_part")
@@ -123,28 +128,44 @@ class StoreWriter:
             row = self.connection.execute(self._of(plan).fetch, key).fetchone()
         return tuple(None if field is None else field.encode() for field in row) if row else None
 
-    def apply(self, segment: Segment, triggers: Sequence[Trigger] = (), reach: frozenset[str] | None = None) -> None:
+    def apply(
+        self,
+        segment: Segment,
+        triggers: Sequence[Trigger] = (),
+        reach: frozenset[str] | None = None,
+        exact: Callable[[str], bool] = lambda plan_id: False,
+    ) -> None:
         """Write a segment: every delete, then every insert and update; then the cascades. Opens the transaction.
 
-        `reach`: plans that cascades may change; None: all.
+        `reach`: plans that cascades may change; None: all. `exact`: whether a plan's table is known to hold what the
+        source held, so that rows which the source inserted are new to it.
         """
         self.begin()
         folds = list(segment)
+        many = [lines for lines in segment.lines if len(lines) >= STAGE_ROWS or lines.size >= STAGE_BYTES]
+        folds += [in_fields(lines) for lines in segment.lines if lines not in many]
+        new = [lines for lines in many if 2 * len(lines.fresh) >= len(lines) and exact(lines.plan.id)]
         with translated(self._where):
             small = [fold for fold in folds if fold.plan.key and len(fold.entries) < STAGE_ROWS]
             big = [fold for fold in folds if fold.plan.key and len(fold.entries) >= STAGE_ROWS]
             for fold in big:
                 self._stage(fold)
+            staged = [fold for fold in many if self._stage_lines(fold, with_fresh=fold not in new)]
             with self.connection.pipeline(), self.connection.cursor() as cursor:
-                for fold in big:
-                    cursor.execute(self._of(fold.plan).delete_staged)
+                self._delete_staged(
+                    cursor, [*(fold.plan for fold in big), *(fold.plan for fold in staged if fold.gone or fold.moved)]
+                )
                 for fold in small:
                     self._delete_small(cursor, fold)
                 for fold in big:
                     cursor.execute(self._of(fold.plan).upsert_staged)
                     self._write_partial(cursor, fold)
+                for lines in staged:
+                    cursor.execute(self._of(lines.plan).upsert_staged)
                 for fold in small:
                     self._write_small(cursor, fold)
+            for lines in new:
+                self._copy_fresh(lines)
             for fold in folds:
                 if fold.ordered:
                     self._write_ordered(fold)
@@ -237,7 +258,7 @@ class StoreWriter:
         with translated(self._where):
             done = self.connection.execute("COMMIT").statusmessage
         self._open = False
-        self._used.clear()
+        self._stages.committed()
         if done != "COMMIT":
             raise ConnectionLost(f"{self._where} answered {done} to COMMIT")
 
@@ -256,12 +277,7 @@ class StoreWriter:
 
     def _stage(self, fold: PlanFold) -> None:
         statements = self._of(fold.plan)
-        if fold.plan.id not in self._staged:
-            self.connection.execute(statements.create_stage)
-            self._staged.add(fold.plan.id)
-        elif fold.plan.id in self._used:
-            self.connection.execute(statements.truncate_stage)
-        self._used.add(fold.plan.id)
+        self._stages.open(statements)
         keys: list[Row] = []
         rows: list[Row] = []
         fates = {Fate.DELETE: b"0", Fate.MOVE: b"1", Fate.UPSERT: b"2"}
@@ -276,15 +292,42 @@ class StoreWriter:
                     keys.append((b"0", *key))
             else:
                 rows.append((fates[folded.fate], *row))
-        with self.connection.cursor() as cursor:
-            if keys:
-                with cursor.copy(statements.copy_stage_keys) as copy:
-                    for block in copy_blocks(keys):
-                        copy.write(block)
-            if rows:
-                with cursor.copy(statements.copy_stage) as copy:
-                    for block in copy_blocks(rows):
-                        copy.write(block)
+        self._stages.copy(statements.copy_stage_keys, copy_blocks(keys))
+        self._stages.copy(statements.copy_stage, copy_blocks(rows))
+
+    def _stage_lines(self, fold: LineFold, *, with_fresh: bool) -> bool:
+        """Put into staging what must not go straight into the table; whether there was any."""
+        fresh = fold.fresh.values() if with_fresh else ()
+        if not (fold.gone or fold.moved or fold.kept or fresh):
+            return False
+        statements = self._of(fold.plan)
+        self._stages.open(statements)
+        self._stages.copy(statements.copy_stage_keys, prefixed(b"0\t", fold.gone))
+        rows = (b"1\t", fold.moved.values()), (b"2\t", fold.kept.values()), (b"2\t", fresh)
+        self._stages.copy(statements.copy_stage, chain.from_iterable(prefixed(fate, lines) for fate, lines in rows))
+        return True
+
+    def _delete_staged(self, cursor: psycopg.Cursor[tuple[object, ...]], plans: Sequence[TablePlan]) -> None:
+        if not plans:
+            return
+        # Nothing is known of a staging table's size, and a table that is read whole costs more the larger it is.
+        for method in _WHOLE_READS:
+            cursor.execute(f"SET LOCAL {method} = off".encode())
+        for plan in plans:
+            cursor.execute(self._of(plan).delete_staged)
+        for method in _WHOLE_READS:
+            cursor.execute(f"SET LOCAL {method} TO DEFAULT".encode())
+
+    def _copy_fresh(self, fold: LineFold) -> None:
+        """COPY new rows straight into the table; should one be there, though it cannot be, go by staging."""
+        statements = self._of(fold.plan)
+        try:
+            with self.connection.transaction():
+                self._stages.copy(statements.copy_table, prefixed(b"", fold.fresh.values()))
+        except psycopg.errors.UniqueViolation as error:
+            log.warning("rows that the source inserted were in the store", table=fold.plan.id, error=str(error))
+            self._stage_lines(LineFold(fold.plan, kept=fold.fresh), with_fresh=False)
+            self.connection.execute(statements.upsert_staged)
 
     def _delete_small(self, cursor: psycopg.Cursor[tuple[object, ...]], fold: PlanFold) -> None:
         keys = [key for key, folded in fold.entries.items() if folded.fate in (Fate.DELETE, Fate.MOVE)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from io import BytesIO
 from typing import TypeAlias
 
 from model.position import BinlogCoordinate, Flavour, Position
@@ -74,13 +75,24 @@ class RelayTransaction:
             if header.type == EventType.TRANSACTION_PAYLOAD:
                 yield from expand_payload(raw[HEADER_BYTES:], events.rest())
                 continue
-            if len(raw) < header.size:
-                raw = b"".join((raw, *events.rest()))
             body = raw[HEADER_BYTES : header.size - checksum]
+            if len(raw) < header.size:
+                body = _joined(body, events.rest(), header.size - HEADER_BYTES - checksum)
             if header.type in MARIADB_COMPRESSED:
                 yield expand_mariadb(header, body)
             else:
                 yield header, body
+
+
+def _joined(first: bytes, rest: Iterator[bytes], size: int) -> bytes:
+    """A long body out of its pieces, which are let go one by one, without the checksum at its end."""
+    with BytesIO() as whole:
+        whole.write(first)
+        for piece in rest:
+            whole.write(piece)
+        whole.truncate(size)
+        # Shares the buffer, as nobody writes any more.
+        return whole.getvalue()
 
 
 class _Grouped:

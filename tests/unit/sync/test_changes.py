@@ -10,7 +10,7 @@ import pytest
 
 from model.errors import UndecodableRow, UnknownEvent, UnsupportedChange
 from model.position import BinlogCoordinate, Flavour, Position
-from model.rows import Op, Row
+from model.rows import Op, Row, RowChange
 from model.tables import TableDef, TableId
 from stores.control.schema_history import SchemaHistory, SchemaVersion
 from sync.changes import NO_FOREIGN_KEY_CHECKS, ChangeReader, RowsBatch
@@ -100,12 +100,16 @@ def test_changes_come_in_order_with_their_operation() -> None:
         rows(EventType.DELETE_ROWS_V2, 4, flags=1 | NO_FOREIGN_KEY_CHECKS),
         XID,
     )
-    assert [(batch.changes[0].op, batch.cascades) for batch in batches] == [
+    assert [(first(batch).op, batch.cascades) for batch in batches] == [
         (Op.INSERT, True),
         (Op.UPDATE, True),
         (Op.DELETE, False),
     ]
-    assert batches[0].changes[0].after == (b"1",)
+    assert first(batches[0]).after == (b"1",)
+
+
+def first(batch: RowsBatch) -> RowChange:
+    return batch.changes[0]
 
 
 def test_a_table_number_that_is_used_again_means_the_last_map() -> None:

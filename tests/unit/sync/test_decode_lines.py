@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import pytest
@@ -14,7 +15,7 @@ from model.rows import ABSENT, Row
 from model.tables import ColumnDef
 from sync.mysql.decode import TableDecoder
 from sync.mysql.events import EventType as E
-from sync.mysql.lines import LineDecoder, is_direct
+from sync.mysql.lines import LineDecoder, RowLines, is_direct
 from tests.support.row_images import (
     BLOB,
     DATETIME2,
@@ -138,7 +139,7 @@ def test_lines_equal_projected_rows(
     assert found is not None
     assert found.lines == expected_lines
     assert found.new_keys == expected_keys
-    assert found.old_keys == [None] * len(rows)
+    assert (found.old_keys, found.moved, len(found)) == ([], [], len(rows))
 
 
 def one(number: int, name: bytes | None) -> list[bytes | None]:
@@ -148,16 +149,33 @@ def one(number: int, name: bytes | None) -> list[bytes | None]:
 def test_updates_and_deletes_have_keys_of_the_old_row() -> None:
     decoder = LineDecoder(plan({"name": (), "id": ()}, (1, 0), None), MAP)
     body = event(6, [one(1, b"a\\"), one(2, None)], present=[[True] * 6, [True] * 6])
-    assert decoder.decode(E.UPDATE_ROWS_V2, body) == ([rb"1" + b"\t" + rb"a\\"], [b"2\t\\N"], [b"\\N\t2\t\\N"])
+    assert decoder.decode(E.UPDATE_ROWS_V2, body) == RowLines([rb"1" + b"\t" + rb"a\\"], [b"2\t\\N"], [b"\\N\t2\t\\N"])
     body = event(6, [one(3, b"x"), one(4, b"")])
-    assert decoder.decode(E.DELETE_ROWS_V2, body) == ([b"3\tx", b"4\t"], [None, None], [None, None])
+    assert decoder.decode(E.DELETE_ROWS_V2, body) == RowLines([b"3\tx", b"4\t"], [], [])
+
+
+@given(old=ROW, new=ROW)
+def test_changes_of_unique_values_are_told(old: tuple[bytes, ...], new: tuple[bytes, ...]) -> None:
+    watched = dataclasses.replace(plan({"id": (), "price": (), "data": ()}), uniques=((1, 2),))
+    body = event(6, [old, new, new, new], present=[[True] * 6, [True] * 6])
+    found = LineDecoder(watched, MAP).decode(E.UPDATE_ROWS_V2, body)
+    assert found is not None
+    assert found.moved == [any(old[index] != new[index] for index in (3, 4)), False]
+
+
+def test_a_unique_value_that_the_old_image_lacks_counts_as_changed() -> None:
+    decoder = LineDecoder(dataclasses.replace(plan({"name": (), "id": ()}, (1,)), uniques=((0,),)), MAP)
+    only_id = [True, False, False, False, False, False]
+    body = event(6, [[int4(1)], one(1, b"x")], present=[only_id, [True] * 6])
+    found = decoder.decode(E.UPDATE_ROWS_V2, body)
+    assert found is not None and found.moved == [True]
 
 
 def test_minimal_images_are_left_to_the_slow_way_unless_the_key_is_enough() -> None:
     decoder = LineDecoder(plan({"name": (), "id": ()}, (1,)), MAP)
     only_id = [True, False, False, False, False, False]
     assert decoder.decode(E.UPDATE_ROWS_V2, event(6, [[int4(1)], [int4(2)]], present=[only_id, only_id])) is None
-    assert decoder.decode(E.DELETE_ROWS_V2, event(6, [[int4(1)]], present=[only_id])) == ([b"1"], [None], [None])
+    assert decoder.decode(E.DELETE_ROWS_V2, event(6, [[int4(1)]], present=[only_id])) == RowLines([b"1"], [], [])
 
 
 def test_plans_that_compute_are_not_direct() -> None:

@@ -1,0 +1,145 @@
+"""Folding of rows that are lines of COPY already: the algebra of `fold.py`, by the event, without an object per value.
+
+Every key is in one of four places. Those of one event are mostly of one kind and new to the segment; then they go in by
+one call. A row is `fresh` when its key first appeared by INSERT: a table that equals the source has no such row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from model.rows import Op, Row
+from sync.mysql.lines import RowLines
+from transforms.plan import TablePlan
+
+_ONE_BLOCK_BYTES = 1 << 25
+_ESCAPES = {0x62: b"\b", 0x66: b"\f", 0x6E: b"\n", 0x72: b"\r", 0x74: b"\t", 0x76: b"\v"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LineFold:
+    """The outcome for each key of one keyed plan. Keys and rows are as `RowLines` has them."""
+
+    plan: TablePlan
+    gone: dict[bytes, None] = field(default_factory=dict)
+    """To delete."""
+    moved: dict[bytes, bytes] = field(default_factory=dict)
+    """To delete, then to insert: a unique value changed or the key was used again."""
+    kept: dict[bytes, bytes] = field(default_factory=dict)
+    """To insert or to update."""
+    fresh: dict[bytes, bytes] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.gone) + len(self.moved) + len(self.kept) + len(self.fresh)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the rows."""
+        return sum(sum(map(len, lines.values())) for lines in (self.moved, self.kept, self.fresh))
+
+    def add(self, op: Op, rows: RowLines) -> None:
+        """Fold the rows of one event in, in their order."""
+        if op is Op.INSERT:
+            self._insert(rows.new_keys, rows.lines)
+        elif op is Op.DELETE:
+            self._delete(rows.old_keys)
+        else:
+            self._update(rows)
+
+    def _apart(self, keys: Iterable[bytes], *places: dict[bytes, bytes] | dict[bytes, None]) -> bool:
+        """Whether none of the keys is in any of the places."""
+        return all(not place or place.keys().isdisjoint(keys) for place in places)
+
+    def _insert(self, keys: list[bytes], lines: list[bytes]) -> None:
+        if self._apart(keys, self.gone, self.moved, self.kept):
+            self.fresh.update(zip(keys, lines, strict=True))
+            return
+        for key, line in zip(keys, lines, strict=True):
+            if key in self.gone or key in self.moved:
+                self._move(key, line)
+            elif key in self.kept:
+                self.kept[key] = line
+            else:
+                self.fresh[key] = line
+
+    def _delete(self, keys: list[bytes]) -> None:
+        if not self._apart(keys, self.moved, self.kept, self.fresh):
+            for key in keys:
+                self._forget(key)
+        self.gone.update(dict.fromkeys(keys))
+
+    def _update(self, rows: RowLines) -> None:
+        keys = rows.new_keys
+        same = rows.old_keys == keys
+        if same and True not in rows.moved and self._apart(keys, self.gone, self.moved, self.fresh):
+            self.kept.update(zip(keys, rows.lines, strict=True))
+            return
+        moved = rows.moved or [False] * len(keys)
+        for old, key, line, changed in zip(rows.old_keys, keys, rows.lines, moved, strict=True):
+            if old == key:
+                self._replace(key, line, changed)
+                continue
+            moves = changed or old in self.moved
+            self._forget(old)
+            self.gone[old] = None
+            if moves or key in self.gone or key in self.moved or key in self.fresh:
+                self._move(key, line)
+            else:
+                self.kept[key] = line
+
+    def _replace(self, key: bytes, line: bytes, changed: bool) -> None:
+        if key in self.fresh:
+            self.fresh[key] = line
+        elif changed or key in self.gone or key in self.moved:
+            self._move(key, line)
+        else:
+            self.kept[key] = line
+
+    def _move(self, key: bytes, line: bytes) -> None:
+        self._forget(key)
+        self.moved[key] = line
+
+    def _forget(self, key: bytes) -> None:
+        self.gone.pop(key, None)
+        self.moved.pop(key, None)
+        self.kept.pop(key, None)
+        self.fresh.pop(key, None)
+
+
+def fields_of(line: bytes) -> Row:
+    r"""The fields of a line of COPY (PostgreSQL manual, "COPY", Text Format); `\N` is NULL."""
+    if b"\\" not in line:
+        return tuple(line.split(b"\t"))
+    return tuple(None if field == rb"\N" else _plain(field) for field in line.split(b"\t"))
+
+
+def _plain(field: bytes) -> bytes:
+    parts = field.split(b"\\")
+    if len(parts) == 1:
+        return field
+    out = [parts[0]]
+    at = 1
+    while at < len(parts):
+        part = parts[at]
+        if part:
+            out += (_ESCAPES.get(part[0], part[:1]), part[1:])
+        elif at + 1 < len(parts):
+            # Two in a row: a backslash, and what follows it is plain.
+            at += 1
+            out += (b"\\", parts[at])
+        at += 1
+    return b"".join(out)
+
+
+def prefixed(prefix: bytes, lines: Collection[bytes]) -> Iterator[bytes]:
+    """Blocks of lines with something before each of them and line ends: one block, but long lines are not copied."""
+    if not lines:
+        return
+    if sum(map(len, lines)) <= _ONE_BLOCK_BYTES:
+        yield prefix + (b"\n" + prefix).join(lines) + b"\n"
+        return
+    for line in lines:
+        yield prefix
+        yield line
+        yield b"\n"
