@@ -132,11 +132,13 @@ class RelayReader:
     def _state(self, number: int) -> tuple[SegmentState, int] | None:
         found = self._states.get(number)
         if found is None:
+            mark = self._mark()
             try:
                 found = read_state(segment_path(self.directory, number))
             except FileNotFoundError:
                 return None
-            if found is not None:
+            # A segment after the durable tail may be removed by the writer and made again with another beginning.
+            if found is not None and mark is not None and number <= mark.segment:
                 self._states[number] = found
         return found
 

@@ -9,9 +9,10 @@ import tempfile
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from model.errors import LockHeld, PositionPurged
@@ -312,7 +313,27 @@ def tear(directory: Path, floor: tuple[int, int], amount: int) -> None:
                 file.write(b"\xa5")
 
 
+def filled(size: int) -> bytes:
+    """A body of so many bytes."""
+    return bytes([size % 251]) * size
+
+
+SEGMENT_MADE_AGAIN: Final[list[tuple[str, object]]] = [
+    *[("append", [b""])] * 3,
+    ("append", [filled(2740)]),
+    ("append", [filled(562)]),
+    ("crash", 0),
+    ("append", [b""]),
+    ("append", [filled(316)]),
+    ("crash", 0),
+    *[("append", [b""])] * 5,
+    ("sync", 0),
+]
+"""A segment that was never durable is removed, and made again with a header of another length."""
+
+
 @settings(max_examples=150, deadline=None)
+@example(SEGMENT_MADE_AGAIN)
 @given(steps())
 def test_any_history_keeps_what_was_synced(history: list[tuple[str, object]]) -> None:
     directory = Path(tempfile.mkdtemp())
