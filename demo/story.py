@@ -6,6 +6,7 @@ invariants held on the serving side at every moment, the last verification is cl
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -227,7 +228,12 @@ class Story:
         self._say(f"crossfade verify {' '.join(arguments)} {when}: {verdict}  {facts}")
         self._figures.verdicts.append(f"{when}: {verdict} {facts}")
         if done.code != 0:
-            raise DemoFailed(f"verify {when}: {verdict}\n{done.out[-6000:]}\n{done.err[-3000:]}")
+            wrong = [
+                f"  {table['target']}: {table['outcome']} {table['why']} {json.dumps(table['findings'][:3])}"
+                for table in document["tables"]
+                if table["outcome"] != "pass"
+            ]
+            raise DemoFailed("\n".join([f"verify {when}: {verdict}", *wrong, done.err[-3000:]]))
 
     def _invariants(self, stage: Stage) -> None:
         with ExitStack() as stack:

@@ -24,7 +24,12 @@ _RULES: dict[str, str] = {
     add: {shop: {value: main}}
     key: [shop, login]
     delete_when: "retired = 1"        # marked in the source, deleted here, back when they come back
-    rename: {desc: description, group: team}
+    to:
+      - rename: {desc: description, group: team}
+      - table: approvers              # who may approve, for auditors who need no names
+        only: [login, full_name, level]
+        mask: {full_name: last4}
+        where: "level >= 3"
 """,
     "user_outlet": """
     table: staff
@@ -34,17 +39,13 @@ _RULES: dict[str, str] = {
     rename: {desc: description, group: team}
 """,
     "users": """
-    to:                               # one table becomes three
+    to:                               # one table becomes two
       - exclude: [tmp_import_flag, password_hash]   # the flag is left over since 2016
         types: {newsletter: boolean}  # a tinyint(1) that is a flag
         expr:
           display_name: {sql: "CONCAT(first_name, ' ', last_name)", type: text}
       - table: credentials            # what few may read, apart
         only: [id, password_hash]
-      - table: users_masked           # for those who count people, not name them
-        only: [id, email, gender, birth_date, member_since]
-        mask: {email: hmac, birth_date: year}
-        where: "status <> 'X'"        # closed accounts are not counted
 """,
     "addresses": """
     rename: {zip: postal_code}

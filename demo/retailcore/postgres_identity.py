@@ -27,14 +27,17 @@ class PostgresIdentity(PostgresDatabase):
         digest = hashlib.sha256(user.email.encode()).digest()
         with self._session.transaction() as cursor:
             cursor.execute(
-                "INSERT INTO users (email, customer_no, first_name, last_name, nickname, password_hash, member_since,"
+                "INSERT INTO users (email, customer_no, first_name, last_name, nickname, member_since,"
                 " channels, fingerprint, created_at, display_name)"
-                " VALUES (%s, %s, %s, %s, %s, %s, %s, '{mail,push}', %s, %s, %s) RETURNING id",
-                (user.email, user.customer_no, user.first_name, user.last_name, user.nickname, digest[:31] + b"\0",
+                " VALUES (%s, %s, %s, %s, %s, %s, '{mail,push}', %s, %s, %s) RETURNING id",
+                (user.email, user.customer_no, user.first_name, user.last_name, user.nickname,
                  user.signed_up_at.year, int.from_bytes(digest[:8]), user.signed_up_at,
                  f"{user.first_name} {user.last_name}"),
             )  # fmt: skip
             (user_id,) = one_row(cursor, "user")
+            cursor.execute(
+                "INSERT INTO credentials (id, password_hash) VALUES (%s, %s)", (user_id, digest[:31] + b"\0")
+            )
             cursor.execute(
                 "INSERT INTO addresses (user_id, kind, is_default, street, city, country)"
                 " VALUES (%s, 'billing', 1, %s, %s, %s)",
@@ -94,7 +97,8 @@ class PostgresIdentity(PostgresDatabase):
 
     def delete_user(self, user_id: int) -> None:
         with self._session.transaction() as cursor:
-            cursor.execute("DELETE FROM users WHERE id = %s", (user_id,))
+            for table in ("credentials", "users"):
+                cursor.execute(f"DELETE FROM {table} WHERE id = %s".encode(), (user_id,))
             if cursor.rowcount == 0:
                 raise Declined("no such user")
 

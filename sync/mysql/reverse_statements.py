@@ -33,15 +33,15 @@ class ReverseStatements:
             for item in filled
         )
         self._insert = b"INSERT INTO %b (%b) VALUES " % (self._table, b", ".join(names))
-        self._merge = b""
-        if plan.shared:
-            pairs = [column.name + b" = VALUES(" + column.name + b")" for column in self._columns]
-            self._merge = b" ON DUPLICATE KEY UPDATE " + b", ".join(pairs)
         self._held = [
             quoted_name(item.column.name).encode() + b" = " + quoted_name(item.column.name).encode()
             for item in plan.kept
             if item.hold
         ]
+        self._merge = b""
+        if plan.shared:
+            pairs = [column.name + b" = VALUES(" + column.name + b")" for column in self._columns]
+            self._merge = b" ON DUPLICATE KEY UPDATE " + b", ".join([*pairs, *self._held])
         deleted = plan.plan.deleted
         marks = deleted.marks if deleted else ()
         self._marks = b", ".join(_mark(plan.source.columns[at], value, info) for at, value in marks)

@@ -14,8 +14,8 @@ from sync.mysql.reverse_tables import Progress, advance_statement, mark_statemen
 from sync.postgres.pgoutput import UNCHANGED, Delete, Insert, Relation, RelationColumn, Update
 from sync.postgres.slots import stream_name
 from sync.reverse_rows import TableBinding
-from tests.support.plans import column, compile_one, table
-from transforms.reverse import ReversePlan, reverse_plan
+from tests.support.plans import column, compile_one, compile_tables, table
+from transforms.reverse import ReversePlan, reverse_plan, reverse_plans
 
 INFO = ServerInfo(Flavour.MYSQL, (9, 7, 0), "9.7.0", 1, "u", True)
 
@@ -75,6 +75,17 @@ def test_statements_name_the_whole_old_row() -> None:
         b"INSERT INTO `shop`.`items` (`id`, `name`, `hot`) VALUES (7, '\\\\', 0), (8, NULL, 1)"
     )
     assert b"SET `id` = `id` WHERE" in statements.update((b"7", None, b"1"), (b"7", None, b"1"), ())
+
+
+def test_a_part_of_a_row_leaves_the_time_of_the_other_part_alone() -> None:
+    source = table(
+        "users", column("id", "int"), column("hash", "int"), column("changed", "timestamp", on_update_now=True)
+    )
+    rule = {"to": [{"exclude": ["hash"]}, {"table": "credentials", "only": ["id", "hash"]}]}
+    backs = reverse_plans(compile_tables(source, tables={"users": rule}).plans)
+    part = ReverseStatements(next(back for back in backs if back.plan.target.name == "credentials"), INFO)
+    assert part.insert([part.values((b"7", b"1"))]).endswith(b"`hash` = VALUES(`hash`), `changed` = `changed`")
+    assert b"SET `hash` = 2, `changed` = `changed` WHERE" in part.update((b"7", b"1"), (b"7", b"2"), (1,))
 
 
 def test_a_quote_cannot_end_a_literal() -> None:
