@@ -85,7 +85,7 @@ def gather_source(connection: MysqlConnection[Any], settings: Settings) -> Sourc
     unseen = ""
     try:
         tables = read_catalog(connection, info, settings.source.databases)
-    except AccessDenied as error:
+    except (AccessDenied, Refused) as error:
         unseen = str(error)
     plan: MigrationPlan | None = None
     plan_error: CrossfadeError | None = None
