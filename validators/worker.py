@@ -18,6 +18,7 @@ import structlog
 from config.settings import Invariant
 from model.errors import CrossfadeError, StatementTimeout
 from stores.control.table_states import Phase
+from sync.postgres import read_models
 from transforms.plan import TablePlan
 from transforms.read_model import ReadModel
 from validators.canonical.record import RecordForm
@@ -35,6 +36,8 @@ log = structlog.get_logger(__name__)
 
 ATTEMPTS: Final = 3
 PAUSE_S: Final = 1.0
+MADE_S: Final = 10.0
+"""So long may the applier take to make a read model after the last table of its store streams."""
 POLL_S: Final = 0.2
 LATE_S: Final = 1.0
 """How long a store that was late once is waited for per chunk, until it comes in time again."""
@@ -154,7 +157,11 @@ class Worker(threading.Thread):
         """The verdict over a read model; None when it was left in the ledger for another try."""
         model = self._models[task.chunk.plan_id]
         try:
-            return judge(self._lines.store(model.store), model, self._mode)
+            connection = self._lines.store(model.store)
+            patience = time.monotonic() + min(self._deadline_s, MADE_S)
+            while not read_models.state(connection, model)[0] and time.monotonic() < patience and not self._ended:
+                self._halt.wait(PAUSE_S)
+            return judge(connection, model, self._mode)
         except CrossfadeError as error:
             self._close()
             if self._again(task, error):
