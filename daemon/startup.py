@@ -163,7 +163,7 @@ def _from_history(
 ) -> Planned:
     """The plan of each store by the latest definitions that it has followed."""
     plans = [one for name, schema in schemas.items() for one in schema.plan(histories.get(name, SchemaHistory())).plans]
-    return dataclasses.replace(planned, plan=MigrationPlan(tuple(plans), planned.plan.skipped))
+    return dataclasses.replace(planned, plan=dataclasses.replace(planned.plan, plans=tuple(plans)))
 
 
 def _require_tables(plan: MigrationPlan, connections: Mapping[str, PostgresConnection]) -> None:
