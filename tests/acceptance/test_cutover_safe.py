@@ -61,6 +61,14 @@ def wait_for_step(ledger: Ledger, step: str, since: int) -> None:
     raise AssertionError(f"{step} was not reached\n{ledger.migration.log_tail()}")
 
 
+def wait_until_sprung(trap: Trap, ledger: Ledger) -> None:
+    """Wait until the daemon has reached the point that the trap is set for."""
+    deadline = time.monotonic() + 90
+    while not trap.sprung:
+        assert time.monotonic() < deadline, ledger.migration.log_tail()
+        time.sleep(0.01)
+
+
 def epoch_of(ledger: Ledger) -> int:
     """The domain's epoch."""
     state = ledger.state
@@ -82,8 +90,9 @@ def refused_by_source(connection: pymysql.Connection[Any], token: str) -> bool:
 def test_transactions_that_are_open_across_the_fence(
     mariadb_db: SourceDatabase, store15: StoreDatabase, tmp_path: Path
 ) -> None:
+    trap = Trap(tmp_path / "trap")
     with (
-        written_ledger(mariadb_db, store15, tmp_path) as (ledger, clients),
+        written_ledger(mariadb_db, store15, tmp_path, trap) as (ledger, clients),
         ThreadPoolExecutor(1) as executor,
         closing(mariadb_db.connect(autocommit=False)) as writer,
         closing(mariadb_db.connect(autocommit=False)) as reader,
@@ -91,12 +100,13 @@ def test_transactions_that_are_open_across_the_fence(
         store15.connect(autocommit=False) as store_reader,
     ):
         # A writer that does not end: given up, undone, and the source is open; then it is a reason to refuse.
-        before = epoch_of(ledger)
         ledger.wait_ready()
+        trap.set("cutover.hold.before", "wait")
         asked = executor.submit(run, ledger, "cutover")
-        wait_for_step(ledger, "hold", before)
+        wait_until_sprung(trap, ledger)
         with writer.cursor() as cursor:
             cursor.execute(insert("endless"))
+        trap.go()
         aborted = asked.result(240)
         assert aborted.code == ExitCode.ABORTED, aborted
         assert ledger.open_sides() == {"source"}
@@ -112,10 +122,12 @@ def test_transactions_that_are_open_across_the_fence(
             cursor.execute("SELECT count(*) FROM account")
         before = epoch_of(ledger)
         ledger.wait_ready()
+        trap.set("cutover.hold.before", "wait")
         asked = executor.submit(run, ledger, "cutover")
-        wait_for_step(ledger, "hold", before)
+        wait_until_sprung(trap, ledger)
         with writer.cursor() as cursor:
             cursor.execute(insert("just in time"))
+        trap.go()
         wait_for_step(ledger, "close_source", before)
         time.sleep(0.5)
         writer.commit()
