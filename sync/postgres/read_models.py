@@ -86,12 +86,6 @@ def state(connection: PostgresConnection, model: ReadModel) -> tuple[bool, str, 
         return (False, "", "") if row is None else (row[0] == model.fingerprint, row[1], row[2])
 
 
-def definition(model: ReadModel) -> list[str]:
-    """The statements that make the model, for people."""
-    types = tuple("…" for _ in model.key)
-    return [*_table_statements(model), *_trigger_statements(model, types)]
-
-
 # ---------------------------------------------------------------- parts
 
 
