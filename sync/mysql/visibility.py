@@ -202,7 +202,11 @@ class Visibility:
         """Lock the table against writers. Every transaction that wrote it has ended in the engine by then."""
         name = quoted_name(table.id.schema, table.id.name)
         try:
-            _run(connection, f"SET SESSION lock_wait_timeout = {LOCK_WAIT_S}")
+            _run(connection, f"SET SESSION lock_wait_timeout = {LOCK_WAIT_S}, innodb_lock_wait_timeout = {LOCK_WAIT_S}")
+            # Up to MySQL 5.6 the lock of the server itself waits for statements only, and a transaction that wrote the
+            # table commits beneath it. Without autocommit InnoDB's table lock is taken as well (innodb_table_locks),
+            # which a writer holds against us until the engine has committed.
+            _run(connection, "SET SESSION autocommit = 0, innodb_table_locks = 1")
             _run(connection, f"LOCK TABLES {name} READ")
         except AccessDenied as error:
             raise AccessDenied(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from servers import RunningServer
+from servers.flavour import MYSQL_5_6
 from sync.assess import Assessment, assess
 from tests.support.assessing import levels, mend, settings_for, statements, worst
 from tests.support.servers import SourceDatabase, source_database
@@ -59,8 +60,10 @@ def test_cascades(mysql97: RunningServer, mariadb: RunningServer) -> None:
 
 
 def test_triggers_views_and_odd_columns(source_db: SourceDatabase) -> None:
+    old = source_db.server.flavour is MYSQL_5_6
+    odd = "g int, h int" if old else "g int AS (id + 1) STORED, h int INVISIBLE"
     source_db.execute(
-        "CREATE TABLE t (id int PRIMARY KEY, g int AS (id + 1) STORED, f tinyint(1), h int INVISIBLE)",
+        f"CREATE TABLE t (id int PRIMARY KEY, {odd}, f tinyint(1))",
         "CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET NEW.f = 1",
         "CREATE VIEW v AS SELECT * FROM t",
     )
@@ -69,8 +72,7 @@ def test_triggers_views_and_odd_columns(source_db: SourceDatabase) -> None:
     assert (trigger.level, "tr" in trigger.message) == ("WARN", True)
     assert source_db.rows(statements(trigger.fix)[0])
     kinds = " ".join(f.message for f in result.of("column_kinds"))
-    assert "t.g" in kinds
-    assert "t.h" in kinds
+    assert ("t.g" in kinds) is ("t.h" in kinds) is not old
     assert ".v" in worst(result, "other_objects").message
     source_db.execute("DROP TRIGGER tr")
     assert worst(looked_at(source_db), "triggers").level == "OK"
@@ -136,6 +138,8 @@ def test_foreign_keys_that_only_the_collation_matches(source_db: SourceDatabase)
 
 
 def test_long_index_entries(source_db: SourceDatabase) -> None:
+    if source_db.server.flavour is MYSQL_5_6:
+        pytest.skip("its InnoDB refuses index entries over 767 bytes unless innodb_large_prefix is on")
     source_db.execute(
         "CREATE TABLE t (id int PRIMARY KEY, w varchar(760) CHARACTER SET utf8mb4,"
         " x varchar(760) CHARACTER SET utf8mb4, KEY k (w), KEY pre (x(100)))"

@@ -64,7 +64,7 @@ def _catalog(db: PostgresCatalog, store: StoreDatabase) -> None:
     db.mark_product(made[1], NOW)
     db.mark_product(made[1], None)
     db.delete_product(made[1])
-    (first,) = store.rows("SELECT sku, price, price_version, attributes->>'größe' FROM catalog.products")
+    (first,) = store.rows("SELECT sku, price, price_version, attributes::jsonb->>'größe' FROM catalog.products")
     assert first == ("S-2", 25, 2, "XL")
     assert store.rows("SELECT product_count FROM catalog.categories ORDER BY id") == [(0,), (1,)]
     db.close()

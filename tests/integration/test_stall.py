@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pymysql.cursors import Cursor
 
+from model.errors import Busy
 from model.position import Position
+from model.tables import TableId
 from stores.mysql import binlog_end, connect_source, probe
+from sync.mysql.catalog import read_tables
 from sync.mysql.visibility import Reading, Visibility
 from tests.support.copying import Copying, copying
 from tests.support.servers import SourceDatabase, StoreDatabase, TestServers, source_database
@@ -201,3 +205,37 @@ class TestMariadbSnapshotPosition:
                 assert cursor.fetchall() == ()
             assert visibility.prove(connection, low) is Reading.LOCKING
         rotation.join(30)
+
+
+@pytest.mark.parametrize("name", ["mysql-9.7", "mysql-5.6"])
+def test_a_table_without_a_key_is_not_read_under_an_open_writer(servers: TestServers, name: str) -> None:
+    """Only when every transaction that wrote the table has ended do a position and a snapshot say the same."""
+    if not servers.can_be_had(name):
+        pytest.skip(f"{name} is not here")
+    with source_database(servers.shared(name)) as source:
+        source.execute("CREATE TABLE keyless (id INT) ENGINE=InnoDB")
+        settings = settings_of(source.server)
+        control = connect_source(settings)
+        info = probe(control)
+        wanted = TableId(source.database, "keyless")
+        table = read_tables(control, info, [wanted])[wanted]
+        visibility = Visibility(info, threading.Event())
+
+        def rows() -> list[tuple[object, ...]]:
+            with visibility.exact(lambda: connect_source(settings), control, table, binlog_end(control, info)) as (
+                reader,
+                _,
+            ):
+                with reader.cursor(Cursor) as cursor:
+                    cursor.execute("SELECT count(*) FROM " + f"`{source.database}`.keyless")
+                    return list(cursor.fetchall())
+
+        writer = source.connect(autocommit=False)
+        with writer.cursor() as cursor:
+            cursor.execute("INSERT INTO keyless VALUES (1)")
+        with pytest.raises(Busy):
+            rows()
+        writer.commit()
+        assert [int(str(row[0])) for row in rows()] == [1]
+        writer.close()
+        control.close()
