@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from datetime import datetime
 from typing import Any
 
 from pydantic import SecretStr
@@ -37,8 +38,14 @@ def conclude(dsn: SecretStr, run: int, verdict: Verdict, document: Mapping[str, 
             enter_findings(connection, verdict.migration, run, table)
         whole = [table for table in verdict.tables if covers_all(table)]
         verify_runs.close_findings(connection, verdict.migration, run, [table.plan_id for table in whole])
-        for table in whole:
-            if table.outcome is Outcome.PASS and table.mode in BY_VALUE:
+        for table in verdict.tables:
+            if table.outcome is Outcome.FAIL and table.mode in (*BY_VALUE, Mode.SAMPLE, Mode.COUNTS):
+                why = f"run {run} of verify found {table.differences:,} rows that differ"
+                began_ago_s = _seconds_since(connection, table.compared_at or verdict.started_at)
+                verify_proof_notes.doubt_table(
+                    connection, verdict.migration, table.plan_id, why, began_ago_s=began_ago_s
+                )
+            elif table.outcome is Outcome.PASS and table.mode in BY_VALUE and covers_all(table):
                 _prove(connection, verdict, table)
 
 
@@ -55,21 +62,24 @@ def covers_all(table: TableVerdict) -> bool:
 
 
 def _prove(connection: PostgresConnection, verdict: Verdict, table: TableVerdict) -> None:
-    began = table.compared_at or verdict.started_at
-    row = connection.execute("SELECT extract(epoch from clock_timestamp() - %s)::float8", (began,)).fetchone()
-    assert row is not None
     verify_proof_notes.note_table(
         connection,
         verdict.migration,
         table.plan_id,
         Span().document(),
-        began_ago_s=float(row[0]),
+        began_ago_s=_seconds_since(connection, table.compared_at or verdict.started_at),
         rows=table.source_rows or 0,
         seq=table.window.target_seq if table.window else 0,
         position=table.window.high if table.window else "",
         transform=table.transform_hash,
         canonical=verdict.canonical_version,
     )
+
+
+def _seconds_since(connection: PostgresConnection, moment: datetime) -> float:
+    row = connection.execute("SELECT extract(epoch from clock_timestamp() - %s)::float8", (moment,)).fetchone()
+    assert row is not None
+    return float(row[0])
 
 
 def _stored(table: TableVerdict) -> Iterator[StoredFinding]:

@@ -107,6 +107,16 @@ def note_table(
         )  # fmt: skip
 
 
+def doubt_table(connection: PostgresConnection, name: str, plan_id: str, why: str, *, began_ago_s: float) -> None:
+    """A run found rows of a plan that differ: no proof older than its begin counts, and every chunk is due at once."""
+    connection.execute(
+        "UPDATE crossfade.verify_proof SET state = 'undecided', why = %(why)s, checked_at = NULL "
+        "WHERE name = %(name)s AND plan_id = %(plan)s AND state = 'proven' "
+        "AND proven_at < clock_timestamp() - make_interval(secs => %(ago)s)",
+        {"name": name, "plan": plan_id, "why": why, "ago": began_ago_s},
+    )
+
+
 def note_changes(connection: PostgresConnection, name: str, plan_id: str, chunk_nos: Sequence[int]) -> None:
     """Rows of these chunks changed, more than were compared one by one: they are due sooner."""
     connection.execute(

@@ -222,13 +222,13 @@ def test_a_table_without_a_key_is_not_read_under_an_open_writer(servers: TestSer
         visibility = Visibility(info, threading.Event())
 
         def rows() -> list[tuple[object, ...]]:
-            with visibility.exact(lambda: connect_source(settings), control, table, binlog_end(control, info)) as (
-                reader,
-                _,
+            low = binlog_end(control, info)
+            with (
+                visibility.exact(lambda: connect_source(settings), control, table, low) as (reader, _),
+                reader.cursor(Cursor) as cursor,
             ):
-                with reader.cursor(Cursor) as cursor:
-                    cursor.execute("SELECT count(*) FROM " + f"`{source.database}`.keyless")
-                    return list(cursor.fetchall())
+                cursor.execute("SELECT count(*) FROM " + f"`{source.database}`.keyless")
+                return list(cursor.fetchall())
 
         writer = source.connect(autocommit=False)
         with writer.cursor() as cursor:

@@ -11,6 +11,7 @@ from stores.control.migrations import prepare_control
 from stores.control.verify_proof import ProofState, TableProof
 from stores.postgres import PostgresConnection
 from tests.support.servers import StoreDatabase
+from validators.proof_schedule import due_in_s
 
 PLAN = "db.t>main:public.t"
 
@@ -65,6 +66,18 @@ def test_a_run_proves_every_chunk_but_not_what_was_proven_after_it_began(control
     verify_proof_notes.note_table(control, "m", PLAN, {}, **whole)  # type: ignore[arg-type]
     assert [chunk.seq for chunk in verify_proof.chunks_of(control, "m", PLAN)] == [5, 9]
     assert proof_of(control).complete
+
+
+def test_a_run_that_found_a_difference_ends_the_proofs_before_it(control: PostgresConnection) -> None:
+    verify_proof_notes.replace_chunks(control, "m", PLAN, [({"high": 9}, 10), ({"low": 10}, 30)])
+    prove(control, 0, 10, ago_s=100)
+    prove(control, 1, 30, ago_s=1)
+    verify_proof_notes.doubt_table(control, "m", PLAN, "run 7 of verify found 1 rows that differ", began_ago_s=60.0)
+    old, new = verify_proof.chunks_of(control, "m", PLAN)
+    assert (old.state, old.proven, old.checked_age_s) == (ProofState.UNDECIDED, False, None)
+    assert new.proven
+    assert proof_of(control).why.startswith("run 7")
+    assert due_in_s(old, 1000.0, "aa") == float("-inf")
 
 
 def test_a_proof_from_the_future_proves_nothing(control: PostgresConnection) -> None:
