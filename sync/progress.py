@@ -80,6 +80,11 @@ class RateMeter:
         self._weight = self._weight * keep + (1 - keep)
         self._last = (now_s, total)
 
+    def shift(self, count: float) -> None:
+        """So much of the total appeared (or went) without being work."""
+        if self._last is not None:
+            self._last = (self._last[0], self._last[1] + count)
+
     @property
     def per_s(self) -> float:
         """Count per second; 0 before the second note."""
@@ -99,10 +104,10 @@ class ProgressMeter:
 
     def set_rows(self, plan_id: str, rows: int) -> None:
         """Rows that are there already (a resumed or restarted copy); they do not count as speed."""
+        self._row_rate.shift(rows - self._rows.get(plan_id, 0))
         self._rows[plan_id] = rows
         self._estimates.setdefault(plan_id, rows)
         self._bytes.setdefault(plan_id, 0)
-        self._row_rate = RateMeter(self._row_rate.half_life_s)
 
     def add(self, plan_id: str, rows: int, size: int, now_s: float) -> None:
         """Rows and bytes were loaded."""

@@ -43,9 +43,19 @@ def test_rows_of_an_earlier_run_are_no_speed() -> None:
     meter = ProgressMeter({"a": 1000})
     meter.tick(0.0)
     meter.set_rows("a", 500)
-    meter.tick(1.0)
-    meter.add("a", 10, 1, 2.0)
+    meter.add("a", 10, 1, 1.0)
     assert meter.snapshot().rows_per_s == pytest.approx(10.0)
+
+
+def test_a_table_that_begins_leaves_the_rate_of_the_others() -> None:
+    meter = ProgressMeter({"a": 1000, "b": 1000})
+    meter.tick(0.0)
+    meter.add("a", 100, 1, 10.0)
+    meter.set_rows("b", 400)
+    assert meter.snapshot().rows_per_s == pytest.approx(10.0)
+    meter.add("b", 100, 1, 20.0)
+    assert meter.snapshot().rows_per_s == pytest.approx(10.0)
+    assert meter.snapshot().rows_done == 600
 
 
 def test_a_restarted_table_begins_at_nothing() -> None:
