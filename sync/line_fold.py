@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import cast
 
 from model.rows import Op, Row
 from sync.mysql.lines import RowLines
+from sync.mysql.long_values import LONG_BYTES, Line, LongLine
 from transforms.plan import TablePlan
 
-_ONE_BLOCK_BYTES = 1 << 25
+_ONE_BLOCK_BYTES = LONG_BYTES
+"""No line of one block is a LongLine."""
 _ESCAPES = {0x62: b"\b", 0x66: b"\f", 0x6E: b"\n", 0x72: b"\r", 0x74: b"\t", 0x76: b"\v"}
 
 
@@ -24,11 +27,11 @@ class LineFold:
     plan: TablePlan
     gone: dict[bytes, None] = field(default_factory=dict)
     """To delete."""
-    moved: dict[bytes, bytes] = field(default_factory=dict)
+    moved: dict[bytes, Line] = field(default_factory=dict)
     """To delete, then to insert: a unique value changed or the key was used again."""
-    kept: dict[bytes, bytes] = field(default_factory=dict)
+    kept: dict[bytes, Line] = field(default_factory=dict)
     """To insert or to update."""
-    fresh: dict[bytes, bytes] = field(default_factory=dict)
+    fresh: dict[bytes, Line] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.gone) + len(self.moved) + len(self.kept) + len(self.fresh)
@@ -47,11 +50,11 @@ class LineFold:
         else:
             self._update(rows)
 
-    def _apart(self, keys: Iterable[bytes], *places: dict[bytes, bytes] | dict[bytes, None]) -> bool:
+    def _apart(self, keys: Iterable[bytes], *places: dict[bytes, Line] | dict[bytes, None]) -> bool:
         """Whether none of the keys is in any of the places."""
         return all(not place or place.keys().isdisjoint(keys) for place in places)
 
-    def _insert(self, keys: list[bytes], lines: list[bytes]) -> None:
+    def _insert(self, keys: list[bytes], lines: list[Line]) -> None:
         if self._apart(keys, self.gone, self.moved, self.kept):
             self.fresh.update(zip(keys, lines, strict=True))
             return
@@ -88,7 +91,7 @@ class LineFold:
             else:
                 self.kept[key] = line
 
-    def _replace(self, key: bytes, line: bytes, changed: bool) -> None:
+    def _replace(self, key: bytes, line: Line, changed: bool) -> None:
         if key in self.fresh:
             self.fresh[key] = line
         elif changed or key in self.gone or key in self.moved:
@@ -96,7 +99,7 @@ class LineFold:
         else:
             self.kept[key] = line
 
-    def _move(self, key: bytes, line: bytes) -> None:
+    def _move(self, key: bytes, line: Line) -> None:
         self._forget(key)
         self.moved[key] = line
 
@@ -132,14 +135,17 @@ def _plain(field: bytes) -> bytes:
     return b"".join(out)
 
 
-def prefixed(prefix: bytes, lines: Collection[bytes]) -> Iterator[bytes]:
+def prefixed(prefix: bytes, lines: Collection[Line]) -> Iterator[bytes]:
     """Blocks of lines with something before each of them and line ends: one block, but long lines are not copied."""
     if not lines:
         return
-    if sum(map(len, lines)) <= _ONE_BLOCK_BYTES:
-        yield prefix + (b"\n" + prefix).join(lines) + b"\n"
+    if sum(map(len, lines)) < _ONE_BLOCK_BYTES:
+        yield prefix + (b"\n" + prefix).join(cast(Collection[bytes], lines)) + b"\n"
         return
     for line in lines:
         yield prefix
-        yield line
+        if isinstance(line, LongLine):
+            yield from line.blocks()
+        else:
+            yield line
         yield b"\n"

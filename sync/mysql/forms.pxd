@@ -6,11 +6,19 @@ from sync.mysql.octets cimport address, big, has_high, little, little_signed, si
 from sync.mysql.sink cimport Sink, put, put_bytes, put_slice, reserve
 
 
+cdef enum:
+    NOT_PLAIN = 0
+    PLAIN_TEXT = 1
+    PLAIN_BYTES = 2
+
+
 cdef class FieldForm:
     cdef readonly int fixed
     cdef readonly int prefix
+    cdef readonly int plain
 
     cdef int write(self, Sink sink, const unsigned char* data, Py_ssize_t start, Py_ssize_t length, bint copy) except -1
+    cdef int check(self, const unsigned char* data, Py_ssize_t start, Py_ssize_t length, bint copy) except -1
     @cython.locals(sink=Sink)
     cpdef bytes text(self, bytes raw)
 
@@ -56,8 +64,9 @@ cdef class TextForm(FieldForm):
     cdef bint ascii_only
     cdef bint stripped
 
-    @cython.locals(good=bint)
     cdef int write(self, Sink sink, const unsigned char* data, Py_ssize_t start, Py_ssize_t length, bint copy) except -1
+    @cython.locals(good=bint)
+    cdef int check(self, const unsigned char* data, Py_ssize_t start, Py_ssize_t length, bint copy) except -1
 
 
 cdef class SingleByteForm(FieldForm):

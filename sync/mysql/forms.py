@@ -20,6 +20,7 @@ except ImportError:  # Cython is needed to compile only
     from sync.mysql import cython_shim as cython
 
 if not cython.compiled:
+    from sync.mysql.guards import NOT_PLAIN, PLAIN_BYTES, PLAIN_TEXT
     from sync.mysql.octets import big, little, little_signed
     from sync.mysql.sink import put, put_bytes, put_slice
 
@@ -30,13 +31,19 @@ _GROUP_BYTES = (0, 1, 1, 2, 2, 3, 3, 4, 4, 4)
 class FieldForm:
     """A column's place in the row image (`fixed` bytes, or -1 and `prefix` bytes of length), and its text."""
 
-    def __init__(self, fixed: int, prefix: int) -> None:
+    def __init__(self, fixed: int, prefix: int, plain: int = NOT_PLAIN) -> None:
         self.fixed = fixed
         self.prefix = prefix
+        self.plain = plain
+        """Whether a piece of the value is a piece of its text, and which."""
 
     def write(self, sink: Sink, data: bytes, start: int, length: int, copy: bool) -> int:
         """Write the text of the `length` bytes from `start` on. Raises ValueRefused."""
         raise ValueRefused("a column has no text form")
+
+    def check(self, data: bytes, start: int, length: int, copy: bool) -> int:
+        """Raise ValueRefused for what `write` of a plain form refuses."""
+        return 0
 
     def text(self, raw: bytes) -> bytes:
         """The text of one value by itself. Raises ValueRefused."""
@@ -164,7 +171,7 @@ class BinaryForm(FieldForm):
     """BINARY(n), whose zeros at the end are cut in row images and put back here, VARBINARY, BLOB, GEOMETRY."""
 
     def __init__(self, prefix: int, padded: int = 0) -> None:
-        FieldForm.__init__(self, -1, prefix)
+        FieldForm.__init__(self, -1, prefix, PLAIN_BYTES)
         self.padded = padded
 
     def write(self, sink: Sink, data: bytes, start: int, length: int, copy: bool) -> int:
@@ -207,7 +214,7 @@ class TextForm(FieldForm):
     """Text that is UTF-8 in the source (ascii, utf8mb3, utf8mb4)."""
 
     def __init__(self, prefix: int, stripped: bool = False, ascii_only: bool = False) -> None:
-        FieldForm.__init__(self, -1, prefix)
+        FieldForm.__init__(self, -1, prefix, NOT_PLAIN if stripped else PLAIN_TEXT)
         self.ascii_only = ascii_only
         self.stripped = stripped
         """CHAR: spaces at the end do not count."""
@@ -217,6 +224,13 @@ class TextForm(FieldForm):
         if self.stripped:
             while length > 0 and data[start + length - 1] == 0x20:
                 length -= 1
+        self.check(data, start, length, copy)
+        if copy:
+            return sink.put_copy(data, start, length)
+        return put_slice(sink, data, start, length)
+
+    def check(self, data: bytes, start: int, length: int, copy: bool) -> int:
+        """Refuse what is not UTF-8 and, with `copy`, NUL."""
         if cython.compiled:
             good = not has_high(data + start, length)
             if not good and not self.ascii_only:
@@ -227,14 +241,12 @@ class TextForm(FieldForm):
                 good = is_utf8(data[start : start + length])
         if not good:
             raise refuse_bytes(data[start : start + length], "ascii" if self.ascii_only else "utf8mb4")
-        if not copy:
-            return put_slice(sink, data, start, length)
-        if cython.compiled:
-            if length and memchr(data + start, 0, length) != cython.NULL:
+        if copy:
+            if cython.compiled:
+                if length and memchr(data + start, 0, length) != cython.NULL:
+                    raise refuse_nul()
+            elif 0 in data[start : start + length]:
                 raise refuse_nul()
-        elif 0 in data[start : start + length]:
-            raise refuse_nul()
-        sink.put_copy(data, start, length)
         return 0
 
 

@@ -1,4 +1,4 @@
-"""Which values a column's casts must see: bits that the kernel tests, as constants of C where it is compiled."""
+"""Constants of the kernel, of C where it is compiled: which values a column's casts must see, and marks of values."""
 
 from __future__ import annotations
 
@@ -6,3 +6,5 @@ NEVER, ALWAYS, IF_NUL, IF_BACKSLASH, IF_LONGER, IF_ODD_DATE = 0, 1, 2, 4, 8, 16
 """All other values the casts surely leave alone."""
 IS_NULL, IS_ABSENT = -1, -2
 """Lengths that stand for values which are not there."""
+NOT_PLAIN, PLAIN_TEXT, PLAIN_BYTES = 0, 1, 2
+"""How a value's text is made: not piece by piece, with the escapes of COPY, as hexadecimal digits."""

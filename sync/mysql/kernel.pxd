@@ -2,7 +2,7 @@
 cimport cython
 from libc.string cimport memchr, memcmp
 
-from sync.mysql.forms cimport FieldForm
+from sync.mysql.forms cimport FieldForm, PLAIN_BYTES
 from sync.mysql.octets cimport little
 from sync.mysql.sink cimport Sink, put, put_bytes
 
@@ -61,6 +61,9 @@ cdef class RowReader:
     cdef list columns
     cdef list key
     cdef list uniques
+    cdef bytes body
+    cdef Py_ssize_t long_bytes
+    cdef list long_values
     cdef bytearray old_room
     cdef Py_ssize_t* old_starts
     cdef Py_ssize_t* old_lengths
@@ -78,6 +81,9 @@ cdef class RowReader:
     cpdef list values(self, bytes body, bint extended, bint before, bint after, object refused=*)
     @cython.locals(index=Py_ssize_t, column=LineColumn, length=Py_ssize_t)
     cdef int line(self, const unsigned char* data) except -1
+    @cython.locals(column=LineColumn, form=FieldForm, start=Py_ssize_t, length=Py_ssize_t)
+    cdef bint leave(self, const unsigned char* data, Py_ssize_t index) except -1
+    cdef object taken(self)
     @cython.locals(index=Py_ssize_t, position=Py_ssize_t, column=LineColumn, mark=Py_ssize_t, length=Py_ssize_t)
     cdef bytes key_of_image(self, const unsigned char* data)
     @cython.locals(index=Py_ssize_t, position=Py_ssize_t, mark=Py_ssize_t, start=Py_ssize_t)

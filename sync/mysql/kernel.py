@@ -13,6 +13,7 @@ from collections.abc import Callable
 from model.errors import UndecodableRow, ValueRefused
 from model.rows import ABSENT, Field, Row
 from sync.mysql.forms import FieldForm
+from sync.mysql.long_values import LONG_BYTES, Line, LongLine, LongValue
 from sync.mysql.sink import Sink, copy_escaped
 
 try:
@@ -21,7 +22,17 @@ except ImportError:  # Cython is needed to compile only
     from sync.mysql import cython_shim as cython
 
 if not cython.compiled:
-    from sync.mysql.guards import ALWAYS, IF_BACKSLASH, IF_LONGER, IF_NUL, IF_ODD_DATE, IS_ABSENT, IS_NULL, NEVER
+    from sync.mysql.guards import (
+        ALWAYS,
+        IF_BACKSLASH,
+        IF_LONGER,
+        IF_NUL,
+        IF_ODD_DATE,
+        IS_ABSENT,
+        IS_NULL,
+        NEVER,
+        PLAIN_BYTES,
+    )
     from sync.mysql.octets import little
     from sync.mysql.sink import put, put_bytes
 
@@ -117,6 +128,9 @@ class RowReader:
         self.count = len(forms)
         self.sink = Sink()
         self.columns: list[LineColumn] = []
+        self.body = b""
+        self.long_bytes = LONG_BYTES
+        self.long_values: list[LongValue] = []
         self.key: list[int] = []
         self.uniques: list[int] = []
         self.at = self.end = 0
@@ -136,12 +150,14 @@ class RowReader:
             self.fixed[index] = forms[index].fixed
             self.prefixes[index] = forms[index].prefix
 
-    def aim(self, columns: list[LineColumn], key: list[int], uniques: list[int]) -> None:
+    def aim(self, columns: list[LineColumn], key: list[int], uniques: list[int], long_bytes: int = LONG_BYTES) -> None:
         """Set what `lines` writes: target columns, and which of them are the key (none: the whole line is).
 
-        `uniques` are the source columns of other unique indexes, whose changes are told.
+        `uniques` are the source columns of other unique indexes, whose changes are told. Values of `long_bytes` are
+        left in the event where their text can be made piece by piece; not in a key.
         """
         self.columns = columns
+        self.long_bytes = long_bytes if key else 1 << 62
         self.key = key
         self.uniques = uniques
         if cython.compiled:
@@ -309,6 +325,8 @@ class RowReader:
             else:
                 self.edges[index] = self.sink.mark()
             self.column = column.source
+            if column.source >= 0 and self.lengths[column.source] >= self.long_bytes and self.leave(data, index):
+                continue
             column.write(
                 self.sink,
                 data,
@@ -317,6 +335,25 @@ class RowReader:
             )
         self.edges[len(self.columns)] = self.sink.mark() + 1
         return 0
+
+    def leave(self, data: bytes, index: int) -> bool:
+        """Leave a long value in the event, if it can be. Raises ValueRefused."""
+        column = self.columns[index]
+        form = column.form
+        if form is None or not form.plain or column.guard != NEVER or index in self.key:
+            return False
+        start, length = self.starts[column.source], self.lengths[column.source]
+        form.check(data, start, length, True)
+        self.long_values.append(LongValue(self.sink.mark(), self.body, start, length, form.plain == PLAIN_BYTES))
+        return True
+
+    def taken(self) -> Line:
+        """The line that was written, with the values that were left out."""
+        if not self.long_values:
+            return self.sink.take_whole()
+        line = LongLine(self.sink.take(0), tuple(self.long_values))
+        self.long_values = []
+        return line
 
     def key_of_line(self, mark: int) -> bytes:
         """The key columns of the line that was written since `mark`."""
@@ -390,7 +427,7 @@ class RowReader:
 
     def lines(
         self, body: bytes, extended: bool, before: bool, after: bool
-    ) -> tuple[list[bytes], list[bytes], list[bytes], list[bool]] | None:
+    ) -> tuple[list[bytes], list[bytes], list[Line], list[bool]] | None:
         """Rows of an event as keys before, keys after, lines after, uniques changed. See `lines.LineDecoder.decode`."""
         data = body
         self.sink.reset()
@@ -399,10 +436,11 @@ class RowReader:
             return None
         if after and not self.covers(data, self.present_after, True):
             return None
+        self.body, self.long_values = body, []
         # Lists, not a tuple per row: fewer objects for the garbage collector to walk.
         olds: list[bytes] = []
         news: list[bytes] = []
-        texts: list[bytes] = []
+        texts: list[Line] = []
         moved: list[bool] = []
         watched = before and after and len(self.uniques) > 0
         number = 0
@@ -420,11 +458,13 @@ class RowReader:
                         moved.append(self.unique_changed(data))
                     self.line(data)
                     news.append(self.key_of_line(0))
-                    texts.append(self.sink.take_whole())
+                    texts.append(self.taken())
                 number += 1
                 if self.at >= self.end:
                     break
                 self.must_pass(reached)
         except ValueRefused as error:
             raise self.blamed(error, self.column, number) from None
+        finally:
+            self.body = b""
         return olds, news, texts, moved

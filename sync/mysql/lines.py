@@ -17,6 +17,7 @@ from sync.mysql.forms import FieldForm
 from sync.mysql.guards import ALWAYS, IF_BACKSLASH, IF_LONGER, IF_NUL, IF_ODD_DATE, NEVER
 from sync.mysql.kernel import LineColumn, RowReader
 from sync.mysql.layout import forms_of
+from sync.mysql.long_values import LONG_BYTES, Line
 from sync.mysql.table_map import TableMap
 from transforms.plan import Cast, ColumnKind, ColumnPlan, TablePlan
 
@@ -27,7 +28,7 @@ class RowLines:
 
     old_keys: list[bytes]
     new_keys: list[bytes]
-    lines: list[bytes]
+    lines: list[Line]
     moved: list[bool] = field(default_factory=list)
     """UPDATE of a plan with other unique indexes: whether one of their values changed."""
 
@@ -78,7 +79,7 @@ def is_direct(plan: TablePlan) -> bool:
 class LineDecoder:
     """Decodes the row events that follow one table map into lines for one plan. One thread at a time."""
 
-    def __init__(self, plan: TablePlan, table_map: TableMap) -> None:
+    def __init__(self, plan: TablePlan, table_map: TableMap, long_bytes: int = LONG_BYTES) -> None:
         """Check the map against the plan's source table. Raises UndecodableRow, Refused; ValueError when not direct."""
         if not is_direct(plan):
             raise ValueError(f"{plan.id} is not made of copied columns alone")
@@ -91,15 +92,17 @@ class LineDecoder:
             [line_column(column, forms) for column in plan.columns],
             list(plan.key),
             sorted(source for source in uniques if source is not None),
+            long_bytes,
         )
 
     def decode(self, event_type: int, body: bytes) -> RowLines | None:
         r"""Rows of an event: their keys before, keys after and lines after.
 
         A line has the plan's columns in order as COPY's text format wants them: escaped, joined by tabs, `\N` for NULL,
-        no newline. A key has the key columns in the same form, in the order of `plan.key`; of a keyless plan it is the
-        whole line. INSERT has no keys before, DELETE neither keys nor lines after; an UPDATE that changes the key has
-        two keys that differ. Keys and lines are made after the casts, so equal keys are equal target keys.
+        no newline; one with a long value is a LongLine. A key has the key columns in the same form, in the order of
+        `plan.key`; of a keyless plan it is the whole line. INSERT has no keys before, DELETE neither keys nor lines
+        after; an UPDATE that changes the key has two keys that differ. Keys and lines are made after the casts, so
+        equal keys are equal target keys.
 
         Returns None when the image lacks a column that is needed (MINIMAL row images): use TableDecoder for this event.
         Raises ValueRefused (table, column, row) when any value of the event is refused: TableDecoder and

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.settings import ZeroDates
@@ -16,6 +16,7 @@ from model.tables import ColumnDef
 from sync.mysql.decode import TableDecoder
 from sync.mysql.events import EventType as E
 from sync.mysql.lines import LineDecoder, RowLines, is_direct
+from sync.mysql.long_values import LONG_BYTES, PIECE_BYTES, LongLine
 from tests.support.row_images import (
     BLOB,
     DATETIME2,
@@ -140,6 +141,49 @@ def test_lines_equal_projected_rows(
     assert found.lines == expected_lines
     assert found.new_keys == expected_keys
     assert (found.old_keys, found.moved, len(found)) == ([], [], len(rows))
+
+
+@pytest.mark.parametrize("chosen", [NOTHING, USUAL, LENIENT], ids=["no casts", "usual casts", "lenient casts"])
+@settings(max_examples=40)
+@given(rows=ROWS, long_bytes=st.integers(1, 12))
+def test_long_values_left_in_the_event_give_the_same_lines(
+    chosen: dict[str, Sequence[Cast]], rows: list[tuple[bytes, ...]], long_bytes: int
+) -> None:
+    body = event(6, rows, present=[[True] * 6])
+
+    def lines(limit: int) -> list[bytes] | str:
+        try:
+            found = LineDecoder(plan(chosen), MAP, limit).decode(E.WRITE_ROWS_V2, body)
+        except ValueRefused as error:
+            return str(error)
+        assert found is not None
+        return [line if isinstance(line, bytes) else b"".join(line.blocks()) for line in found.lines]
+
+    assert lines(long_bytes) == lines(LONG_BYTES)
+
+
+def test_a_long_value_is_not_copied() -> None:
+    text, octets = b"long \t\t " * 400_000, bytes(range(256)) * 15_000
+    rows = [[int4(1), None, None, None, blob(octets, 4), blob(text, 4)]]
+    wide = table_map([INT, VARCHAR, DATETIME2, DECIMAL, BLOB, BLOB], [0, 80, 6, 10 | 2 << 8, 4, 4])
+    definition = dataclasses.replace(
+        TABLE,
+        columns=(
+            *TABLE.columns[:4],
+            ColumnDef("data", "longblob", "longblob", length=(1 << 32) - 1),
+            ColumnDef("old", "longtext", "longtext", charset="utf8mb4", length=(1 << 32) - 1),
+        ),
+    )
+    copied = dataclasses.replace(plan({"data": (), "id": (), "old": ()}, (1,)), source=definition)
+    body = event(6, rows, present=[[True] * 6])
+    found = LineDecoder(copied, wide, 1 << 20).decode(E.WRITE_ROWS_V2, body)
+    assert found is not None
+    assert isinstance(found.lines[0], LongLine) and len(found.lines[0].text) < 100
+    assert {value.body is body for value in found.lines[0].values} == {True}
+    blocks = list(found.lines[0].blocks())
+    assert b"".join(blocks) == rb"\\x" + octets.hex().encode() + b"\t1\t" + text.replace(b"\t", rb"\t") + b"\tc\\t\\\\"
+    assert max(map(len, blocks)) <= 2 * PIECE_BYTES
+    assert found.new_keys == [b"1"]
 
 
 def one(number: int, name: bytes | None) -> list[bytes | None]:
