@@ -284,12 +284,14 @@ def _changed_body(model: ReadModel, way: str, key_types: Sequence[str]) -> str:
         f" hashtext({whole}) & {BUCKETS - 1} AS bucket FROM {given} ORDER BY 1) AS locks;\n"
     )
     same = " AND ".join(f"old.{quoted(name)} = k{number}" for number, name in enumerate(model.key))
-    wanted = " AND ".join(f"made.{quoted(name)} = k{number}" for number, name in enumerate(model.key))
+    # Conditions with nothing but parameters are pushed down into the model's SQL, to an index of its table; a join is
+    # not, and would make the whole model for every statement. Of a key of several columns the first conditions let
+    # too much through, the last one does not.
+    wanted = " AND ".join(f"made.{quoted(name)} = ANY (keys{number})" for number, name in enumerate(model.key))
+    if len(model.key) > 1:
+        wanted += f" AND ({', '.join(f'made.{quoted(name)}' for name in model.key)}) IN (SELECT * FROM {given})"
     lines.append(f"  DELETE FROM {_table(model)} AS old USING {given} WHERE {same};\n")
-    lines.append(
-        f"  INSERT INTO {_table(model)} SELECT fresh.* FROM {given},"
-        f" LATERAL (SELECT * FROM ({model.sql}) AS made WHERE {wanted}) AS fresh;\n"
-    )
+    lines.append(f"  INSERT INTO {_table(model)} SELECT * FROM ({model.sql}) AS made WHERE {wanted};\n")
     return "".join(lines)
 
 

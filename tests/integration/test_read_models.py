@@ -9,8 +9,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from stores.control.migrations import prepare_store
+from sync.postgres.read_models import install
 from tests.support.reshaping import Reshaping, reshaping
 from tests.support.servers import SourceDatabase, StoreDatabase
+from transforms.read_model import ReadModel, Way
 
 TABLES = [
     "CREATE TABLE customers (id INT PRIMARY KEY, name VARCHAR(30) NOT NULL) ENGINE=InnoDB",
@@ -127,3 +130,32 @@ def _applications_write(bed: Reshaping) -> None:
     left = 1 + 4 * sum(1 for turn in range(25) if turn % 3)
     assert store.rows("SELECT items, total FROM facts WHERE id = 30")[0][0] == left
     store.execute("DELETE FROM items WHERE id >= 1000")
+
+
+@pytest.mark.parametrize("key", [("customer",), ("customer", "kind")], ids=["one column", "two columns"])
+def test_a_change_reads_the_rows_of_its_keys_by_index(store_db: StoreDatabase, key: tuple[str, ...]) -> None:
+    """Were the whole model made for every statement, the stream would stand still on a large table."""
+    columns = ", ".join(key)
+    model = ReadModel(
+        "main", "public", "sums",
+        f"SELECT {columns}, count(*) AS orders, sum(total) AS total FROM base WHERE customer > 0 GROUP BY {columns}",
+        key, (Way("base", f"SELECT {columns} FROM changed"),),
+    )  # fmt: skip
+    store_db.execute(
+        "CREATE TABLE base (id int PRIMARY KEY, customer int, kind int, total int)",
+        "INSERT INTO base SELECT n, n / 3, n % 5, n FROM generate_series(1, 20000) AS n",
+        "CREATE INDEX ON base (customer)",
+        "ANALYZE base",
+    )
+    scans = "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'base'"
+    with store_db.connect() as connection:
+        prepare_store(connection)
+        install(connection, model)
+    before = store_db.rows(scans)
+    with store_db.connect() as connection:
+        for number in range(30_000, 30_020):
+            connection.execute("INSERT INTO base VALUES (%s, %s, 1, 1)", (number, number % 700))
+        connection.execute("UPDATE base SET total = 0, kind = 1 WHERE id IN (300, 301, 3000)")
+        connection.execute("DELETE FROM base WHERE id = 303")
+    assert store_db.rows(scans) == before
+    assert store_db.rows("SELECT * FROM sums ORDER BY 1, 2") == store_db.rows(f"{model.sql} ORDER BY 1, 2")
