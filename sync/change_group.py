@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from model.errors import ValueRefused
 from model.rows import Op, RowChange
@@ -24,6 +25,9 @@ from sync.parking import Parking
 from sync.postgres.apply import StoreWriter
 from sync.routing import PlanRouter, Router, TargetChange
 from transforms.plan import TablePlan
+
+BULK_BYTES: Final = 64 << 10
+"""An event of so many bytes is worth a flush to be taken without a look at its values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,9 @@ class ChangeGroup:
         self._reached: set[str] = set()
         self._closures: dict[int, tuple[TablePlan, ...]] = {}
         self.set_active(active)
+        self._by_value: set[str] = set()
+        """Plans whose lines were flushed for a change by value since the last commit. One that gets both in turn, as
+        a parent of cascades does from its customers, would be flushed for every change."""
         self._passed: list[tuple[int, str]] = []
         self._leaks: list[Leak] = []
         self.rows = 0
@@ -127,7 +134,7 @@ class ChangeGroup:
         routers = self._routers[batch.table].routers if batch.table in self._routers else ()
         if batch.encoded is not None and not self._sets_off(batch):
             encoded = batch.encoded
-            routers = tuple(one for one in routers if not self._add_lines(one, encoded, seq))
+            routers = tuple(one for one in routers if not self._add_lines(one, encoded, seq, batch.bytes))
         if routers or self._sets_off(batch):
             for place, change in enumerate(batch.changes):
                 for one in routers:
@@ -148,15 +155,18 @@ class ChangeGroup:
         inserts = batch.encoded is not None and batch.encoded.op is Op.INSERT
         return batch.cascades and not inserts and batch.table in self._parents
 
-    def _add_lines(self, router: PlanRouter, rows: EncodedRows, seq: int) -> bool:
+    def _add_lines(self, router: PlanRouter, rows: EncodedRows, seq: int, size: int) -> bool:
         """Take an event without looking at its values; False when they must be looked at for this plan."""
         plan, plan_id = router.plan, router.plan_id
         if not plan.key or (self._parking is not None and self._parking.concerns(plan_id)):
             return False
+        by_value = self._segment.has_values(plan_id)
+        if size < BULK_BYTES and (by_value or plan_id in self._by_value):
+            return False
         lines = rows.lines(plan)
         if lines is None:
             return False
-        if self._segment.has_values(plan_id):
+        if by_value:
             self.flush()
         self._make_room(plan_id, rows.op)
         self._segment.add_lines(plan, plan_id, rows.op, lines)
@@ -253,6 +263,7 @@ class ChangeGroup:
     def committed(self) -> None:
         """Start counting anew after a commit."""
         self.rows = self.bytes = 0
+        self._by_value.clear()
         self.counts.clear()
         self.swept.clear()
         self.parked.clear()
@@ -285,6 +296,7 @@ class ChangeGroup:
     def _add_target(self, target: TargetChange) -> None:
         plan_id = target.plan_id
         if self._segment.has_lines(plan_id):
+            self._by_value.add(plan_id)
             self.flush()
         self._make_room(plan_id, target.op)
         self._segment.add(target)

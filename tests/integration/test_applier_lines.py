@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from sync.applier_state import Mode
+from sync.fold import Segment
 from sync.postgres import apply
+from sync.postgres.apply import StoreWriter
 from tests.integration.test_applier_source import Following, follow
 from tests.support.applying import wait_for
 from tests.support.servers import SourceDatabase, StoreDatabase
@@ -112,3 +114,36 @@ def test_everything_arrives_when_the_applier_starts_over_in_the_middle(
         wait_for(following.applier, lambda state: state.mode is Mode.RUNNING)
         following.settle()
         assert following.differences() == {}
+
+
+def test_a_parent_that_is_inserted_and_updated_in_turn_is_written_in_few_steps(
+    source_db: SourceDatabase, store_db: StoreDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its updates are looked at for cascades, its inserts are not: that must not cost a statement for every row."""
+    steps: list[int] = []
+    write = StoreWriter.apply
+
+    def counted(self: StoreWriter, segment: Segment, *rest: object) -> None:
+        steps.append(segment.changes)
+        write(self, segment, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(StoreWriter, "apply", counted)
+    source_db.execute(
+        "CREATE TABLE p (id int PRIMARY KEY, note varchar(60))",
+        "CREATE TABLE c (id int PRIMARY KEY, p int, FOREIGN KEY (p) REFERENCES p (id) ON DELETE CASCADE)",
+    )
+    with follow(source_db, store_db, tmp_path) as following:
+        following.applier.pause()
+        source_db.execute("BEGIN", *(
+            statement
+            for number in range(1, 101)
+            for statement in (
+                f"INSERT INTO p VALUES ({number}, 'new')",
+                f"UPDATE p SET note = 'seen' WHERE id = {number}",
+                f"INSERT INTO c VALUES ({number}, {number})",
+            )
+        ), "DELETE FROM p WHERE id = 7", "COMMIT")  # fmt: skip
+        following.applier.resume()
+        following.settle()
+        assert following.differences() == {}
+        assert sum(steps) >= 200 and len(steps) <= 8, steps
