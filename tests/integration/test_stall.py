@@ -227,6 +227,8 @@ def test_a_table_without_a_key_is_not_read_under_an_open_writer(servers: TestSer
                 visibility.exact(lambda: connect_source(settings), control, table, low) as (reader, _),
                 reader.cursor(Cursor) as cursor,
             ):
+                # Writers go on as soon as the snapshot is open, and it does not see them.
+                source.execute("SET SESSION innodb_lock_wait_timeout = 1", "INSERT INTO keyless VALUES (2)")
                 cursor.execute("SELECT count(*) FROM " + f"`{source.database}`.keyless")
                 return list(cursor.fetchall())
 
