@@ -32,7 +32,7 @@ from servers import start_server
 from stores.mysql import binlog_end, probe
 from sync.mysql.catalog import read_tables
 from sync.mysql.decode import SHAPES, TableDecoder
-from sync.mysql.events import EventType
+from sync.mysql.event_types import EventType
 from sync.mysql.kernel import compiled
 from sync.mysql.lines import LineDecoder
 from sync.mysql.sink import copy_escaped

@@ -14,20 +14,8 @@ from model.rows import Field, Op, Row, RowChange, Undecodable
 from model.tables import TableDef, TableId
 from stores.control.schema_history import SchemaHistory
 from sync.ddl_policy import Meaning, judge
-from sync.mysql.events import (
-    DELETE_ROWS,
-    IGNORABLE,
-    ROWS,
-    WRITE_ROWS,
-    EventHeader,
-    EventType,
-    TableMap,
-    event_name,
-    parse_query,
-    parse_rows_header,
-    parse_table_map,
-    parse_xa_prepare,
-)
+from sync.mysql.event_types import DELETE_ROWS, IGNORABLE, ROWS, WRITE_ROWS, EventType, event_name
+from sync.mysql.events import EventHeader, TableMap, parse_query, parse_rows_header, parse_table_map, parse_xa_prepare
 from sync.mysql.lines import LineDecoder, RowLines, line_decoder
 from sync.mysql.reverse_tables import mark_table
 from sync.mysql.transactions import GTID_EVENTS

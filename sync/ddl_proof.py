@@ -18,7 +18,8 @@ from stores.mysql import ServerInfo, binlog_end, connect_source
 from sync.applier_ports import Relay
 from sync.ddl_policy import Meaning, judge
 from sync.mysql.catalog import read_tables
-from sync.mysql.events import EventType, parse_query
+from sync.mysql.event_types import EventType
+from sync.mysql.events import parse_query
 
 _WAIT_S: Final = 15.0
 """How long the relay may take to come to where the source is."""

@@ -16,7 +16,8 @@ from model.rows import ABSENT, Row, RowChange
 from model.tables import TableDef, TableId
 from stores.control.leaks import Leak
 from sync.changes import RowsBatch, Transaction
-from sync.mysql.events import EventType, parse_query, parse_rows_query
+from sync.mysql.event_types import EventType
+from sync.mysql.events import parse_query, parse_rows_query
 
 KEPT_ROWS: Final = 1000
 """Rows of one leak that are kept whole; of more there is the number, and the binlog."""

@@ -11,7 +11,7 @@ from typing import Final
 from model.errors import UndecodableRow, UnsupportedChange
 from model.rows import Row
 from model.tables import TableDef
-from sync.mysql.events import EventType, event_name
+from sync.mysql.event_types import EventType, event_name
 from sync.mysql.kernel import Refused, RowReader
 from sync.mysql.layout import forms_of
 from sync.mysql.table_map import TableMap

@@ -12,15 +12,8 @@ from typing import BinaryIO, Final, Protocol, cast
 import zstandard
 
 from model.errors import CorruptEvent, UnknownEvent
-from sync.mysql.events import (
-    HEADER_BYTES,
-    MARIADB_COMPRESSED,
-    EventHeader,
-    EventType,
-    event_name,
-    parse_header,
-    parse_rows_header,
-)
+from sync.mysql.event_types import MARIADB_COMPRESSED, EventType, event_name
+from sync.mysql.events import HEADER_BYTES, EventHeader, parse_header, parse_rows_header
 from sync.mysql.wire import Cursor
 
 _END_MARK, _PAYLOAD_SIZE, _COMPRESSION, _UNCOMPRESSED_SIZE = range(4)

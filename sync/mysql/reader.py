@@ -20,17 +20,8 @@ from model.position import BinlogCoordinate, Position
 from stores.mysql import ServerInfo, connect_source, probe
 from stores.retry import retrying
 from sync.mysql.dump import FILE_START, MAX_OFFSET, DumpMode, DumpStart, ServerIdClash, StreamEnded, open_dump
-from sync.mysql.events import (
-    CONTROL,
-    IGNORABLE,
-    MARIADB_COMPRESSED,
-    ROWS,
-    TRANSACTIONAL,
-    EventHeader,
-    EventType,
-    parse_incident,
-    require_known,
-)
+from sync.mysql.event_types import CONTROL, IGNORABLE, MARIADB_COMPRESSED, ROWS, TRANSACTIONAL, EventType, require_known
+from sync.mysql.events import EventHeader, parse_incident
 from sync.mysql.resume import check_available, check_server_id, choose_mode, gtids_at
 from sync.mysql.stream import EventStream
 from sync.mysql.transactions import GTID_EVENTS, Boundary, TransactionTracker

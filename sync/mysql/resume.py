@@ -17,7 +17,8 @@ from model.position import BinlogCoordinate, Position
 from stores.errors import translated
 from stores.mysql import MysqlConnection, ServerInfo, executed_gtids
 from sync.mysql.dump import FILE_START, DumpMode, DumpStart, ServerIdClash, open_dump
-from sync.mysql.events import TRANSACTIONAL, EventType, parse_previous_gtids
+from sync.mysql.event_types import TRANSACTIONAL, EventType
+from sync.mysql.events import parse_previous_gtids
 from sync.mysql.stream import EventStream
 from sync.mysql.transactions import GTID_EVENTS, Boundary, TransactionTracker
 

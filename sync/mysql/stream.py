@@ -12,17 +12,14 @@ from typing import Final
 from model.errors import CorruptEvent
 from model.position import BinlogCoordinate
 from sync.mysql.dump import refusal_of_packet
+from sync.mysql.event_types import CONTROL, IGNORABLE, EventType, event_name
 from sync.mysql.events import (
     ARTIFICIAL,
     CHECKSUM_BYTES,
-    CONTROL,
     HEADER_BYTES,
-    IGNORABLE,
     ChecksumAlgorithm,
     EventHeader,
-    EventType,
     FormatDescription,
-    event_name,
     parse_format_description,
     parse_header,
     parse_heartbeat,

@@ -10,7 +10,8 @@ from enum import StrEnum
 from typing import Final
 
 from model.errors import UnknownEvent
-from sync.mysql.events import EventHeader, EventType, GtidEvent, parse_gtid, parse_query
+from sync.mysql.event_types import EventType
+from sync.mysql.events import EventHeader, GtidEvent, parse_gtid, parse_query
 from sync.mysql.payload import expand_mariadb
 
 GTID_EVENTS: Final = frozenset(

@@ -13,13 +13,12 @@ from io import BytesIO
 from typing import TypeAlias
 
 from model.position import BinlogCoordinate, Flavour, Position
+from sync.mysql.event_types import MARIADB_COMPRESSED, EventType
 from sync.mysql.events import (
     CHECKSUM_BYTES,
     HEADER_BYTES,
-    MARIADB_COMPRESSED,
     ChecksumAlgorithm,
     EventHeader,
-    EventType,
     parse_format_description,
     parse_header,
 )

@@ -12,7 +12,7 @@ from pymysqlreplication import row_event
 from pymysqlreplication.packet import BinLogPacketWrapper
 
 from servers import RunningServer
-from sync.mysql.events import EventType
+from sync.mysql.event_types import EventType
 from tests.support.binlog import binlog_position, decoded, row_events, table_defs
 from tests.support.servers import source_database
 

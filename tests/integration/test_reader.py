@@ -13,7 +13,7 @@ from config.settings import SourceSettings
 from model.errors import PositionPurged, SourceError
 from model.position import BinlogCoordinate, Position
 from servers import RunningServer
-from sync.mysql.events import WRITE_ROWS
+from sync.mysql.event_types import WRITE_ROWS
 from sync.relay.values import RelayTail
 from tests.support.proxy import Proxy
 from tests.support.servers import SourceDatabase, source_database

@@ -9,7 +9,8 @@ import pytest
 
 from model.gtid import MariadbGtidSet
 from servers import RunningServer
-from sync.mysql.events import EventType, parse_query, parse_table_map
+from sync.mysql.event_types import EventType
+from sync.mysql.events import parse_query, parse_table_map
 from tests.integration.test_reader_mysql import raw_types
 from tests.support.servers import SourceDatabase, source_database
 from tests.support.streaming import TABLE, following, position_now, settings_of

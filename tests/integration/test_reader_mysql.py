@@ -15,7 +15,8 @@ from config.settings import Tls
 from model.errors import SourceError
 from model.gtid import GtidSet
 from servers import RunningServer
-from sync.mysql.events import WRITE_ROWS, EventType, parse_table_map
+from sync.mysql.event_types import WRITE_ROWS, EventType
+from sync.mysql.events import parse_table_map
 from sync.relay.records import RecordKind, read_records, segment_path
 from tests.support.proxy import Proxy
 from tests.support.servers import SourceDatabase, source_database

@@ -14,7 +14,7 @@ from model.tables import TableDef
 from stores.mysql import ServerInfo, binlog_end, probe
 from sync.mysql.catalog import read_catalog
 from sync.mysql.decode import SHAPES, TableDecoder
-from sync.mysql.events import EventType
+from sync.mysql.event_types import EventType
 from sync.mysql.table_map import TableMap, parse_table_map
 from sync.mysql.textform import from_select, select_expression
 from tests.support.servers import SourceDatabase

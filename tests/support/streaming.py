@@ -21,7 +21,8 @@ from model.position import Flavour, Position
 from servers import Engine, RunningServer
 from stores.mysql import binlog_end, connect_source, executed_gtids, probe
 from sync.mysql.dump import replica_id
-from sync.mysql.events import WRITE_ROWS, EventType, parse_rows_header, parse_table_map
+from sync.mysql.event_types import WRITE_ROWS, EventType
+from sync.mysql.events import parse_rows_header, parse_table_map
 from sync.mysql.reader import BinlogReader
 from sync.relay.reader import RelayReader
 from sync.relay.transaction import RelayTransaction

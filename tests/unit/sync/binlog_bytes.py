@@ -6,7 +6,7 @@ import struct
 import zlib
 from uuid import UUID
 
-from sync.mysql.events import EventType
+from sync.mysql.event_types import EventType
 
 SERVER_UUID = UUID("3e11fa47-71ca-11e1-9e33-c80aa9429562")
 

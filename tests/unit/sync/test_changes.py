@@ -14,7 +14,8 @@ from model.rows import Op, Row, RowChange
 from model.tables import TableDef, TableId
 from stores.control.schema_history import SchemaHistory, SchemaVersion
 from sync.changes import NO_FOREIGN_KEY_CHECKS, ChangeReader, RowsBatch
-from sync.mysql.events import EventHeader, EventType, TableMap
+from sync.mysql.event_types import EventType
+from sync.mysql.events import EventHeader, TableMap
 from tests.support.changes import make_table
 
 TABLE = make_table("t", "id int")

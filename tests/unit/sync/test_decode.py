@@ -12,7 +12,7 @@ from model.errors import Refused, UndecodableRow, UnsupportedChange, ValueRefuse
 from model.rows import ABSENT
 from model.tables import ColumnDef
 from sync.mysql.decode import TableDecoder
-from sync.mysql.events import EventType as E
+from sync.mysql.event_types import EventType as E
 from sync.mysql.table_map import OptionalMetadata, TableMap
 from tests.support.row_images import INT, JSON, VARCHAR, event, int4, short, table, table_map
 

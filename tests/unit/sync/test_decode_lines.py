@@ -14,7 +14,7 @@ from model.errors import ValueRefused
 from model.rows import ABSENT, Row
 from model.tables import ColumnDef
 from sync.mysql.decode import TableDecoder
-from sync.mysql.events import EventType as E
+from sync.mysql.event_types import EventType as E
 from sync.mysql.lines import LineDecoder, RowLines, is_direct
 from sync.mysql.long_values import LONG_BYTES, PIECE_BYTES, LongLine
 from tests.support.row_images import (

@@ -11,12 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.errors import CorruptEvent, UnknownEvent
+from sync.mysql.event_types import IGNORABLE, TRANSACTIONAL, EventType, require_known
 from sync.mysql.events import (
-    IGNORABLE,
-    TRANSACTIONAL,
     ChecksumAlgorithm,
     EventHeader,
-    EventType,
     checksum_matches,
     parse_format_description,
     parse_gtid,
@@ -30,7 +28,6 @@ from sync.mysql.events import (
     parse_rows_header,
     parse_table_map,
     parse_xa_prepare,
-    require_known,
 )
 from sync.mysql.payload import expand_mariadb, expand_payload
 from sync.mysql.wire import Cursor

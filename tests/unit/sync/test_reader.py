@@ -15,7 +15,7 @@ from config.settings import RetrySettings, SourceSettings
 from model.errors import CrossfadeError, SourceError, UnknownEvent
 from model.position import BinlogCoordinate, Flavour, Position
 from sync.mysql.dump import DumpMode, DumpStart, ServerIdClash, refusal
-from sync.mysql.events import EventType
+from sync.mysql.event_types import EventType
 from sync.mysql.reader import BinlogReader
 from sync.relay.reader import RelayReader
 from sync.relay.records import RelayUnwritable

@@ -15,7 +15,8 @@ from model.errors import ConnectionLost, CorruptEvent, CrossfadeError, PositionP
 from model.gtid import GtidSet
 from model.position import BinlogCoordinate
 from sync.mysql.dump import ServerIdClash, encode_gtid_set, refusal
-from sync.mysql.events import EventHeader, EventType, parse_header, parse_previous_gtids
+from sync.mysql.event_types import EventType
+from sync.mysql.events import EventHeader, parse_header, parse_previous_gtids
 from sync.mysql.framing import PacketStream
 from sync.mysql.stream import EventStream, end_offset
 from sync.mysql.transactions import Boundary, TransactionTracker

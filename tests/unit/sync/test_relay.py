@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from model.errors import LockHeld, PositionPurged
 from model.position import BinlogCoordinate, Flavour, Position
-from sync.mysql.events import EventType
+from sync.mysql.event_types import EventType
 from sync.relay.reader import RelayReader
 from sync.relay.records import CorruptRelay, segment_numbers, segment_path
 from sync.relay.values import RelayTail, TransactionEnd
