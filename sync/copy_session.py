@@ -38,7 +38,7 @@ class CopySession:
 
     def chunk_reader(self, job: Job) -> ChunkReader:
         """A reader of the job's table."""
-        if self._reader is None:
+        if self._reader is None or not self._reader.open:
             self._reader = self.new_reader()
         return ChunkReader(self._reader, self.info, job.plan.source, job.key)
 

@@ -32,7 +32,7 @@ from sync.mysql import chunks as cutting
 from sync.mysql.catalog import read_tables
 from sync.mysql.chunks import ChunkKey, Span
 from sync.mysql.snapshot import ChunkReader, ChunkRows
-from sync.mysql.visibility import Reading, Visibility
+from sync.mysql.visibility import Visibility
 from sync.postgres.copy import CopyLoader, Loaded, Refusal, empty_target
 from sync.relay.values import RelayTail
 from sync.table_phase import Phase, TableState, moved
@@ -40,8 +40,8 @@ from transforms.plan import TablePlan
 
 log = structlog.get_logger(__name__)
 
-LOCKING_CHUNK_BYTES: Final = 1 << 20
-"""Budget of a chunk that is read with share locks: they are held for its reading."""
+LOCKED_BYTES: Final = 1 << 20
+"""About how much is read under share locks at once."""
 LANES_PER_WORKER: Final = 2
 RELAY_WAIT_S: Final = 30.0
 ROWS_PER_LOOK: Final = 4096
@@ -232,10 +232,8 @@ class TableCopy:
         job, span = task.job, task.span
         assert span is not None and job.low is not None
         reading = session.reading(job.low, self._visibility)
-        budget = self._settings.chunk_bytes
-        limit = cutting.rows_per_chunk(
-            budget if reading is Reading.PLAIN else min(budget, LOCKING_CHUNK_BYTES), job.row_bytes
-        )
+        limit = cutting.rows_per_chunk(self._settings.chunk_bytes, job.row_bytes)
+        locked = min(limit, cutting.rows_per_chunk(LOCKED_BYTES, job.row_bytes))
         connection = session.store(job.store)
         gate = job.store.phases.get(job.plan.id).gate_seq
         assert gate is not None
@@ -247,9 +245,9 @@ class TableCopy:
             if entered is not None:
                 high = entered.high
             else:
-                rows = session.chunk_reader(job).chunk(span, limit, reading)
+                rows = session.chunk_reader(job).chunk(span, limit, reading, locked)
                 loaded = self._load(job, connection, gate, rows)
-                high = span.high if rows.count < limit else rows.last
+                high = rows.last if rows.more else span.high
                 entry = Chunk(job.plan.id, task.number, span.low, high, loaded.rows, gate)
                 ledger.record(connection, job.store.stream, entry)
         self._board.copied(job, loaded, None if high == span.high else Span(high, span.high))
@@ -350,10 +348,7 @@ class TableCopy:
 
 
 def _entered(job: Job, number: int, connection: PostgresConnection) -> Chunk | None:
-    for chunk in ledger.load(connection, job.store.stream, job.plan.id):
-        if chunk.chunk_no == number:
-            return chunk
-    return None
+    return ledger.find(connection, job.store.stream, job.plan.id, number)
 
 
 def _definition(job: Job, session: CopySession) -> TableDef:

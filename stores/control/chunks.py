@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from psycopg.types.json import Jsonb
 
@@ -42,18 +43,27 @@ def record(connection: PostgresConnection, stream: str, chunk: Chunk) -> None:
     )
 
 
+_COLUMNS = (
+    "SELECT plan_id, chunk_no, low, high, rows, seq FROM crossfade.snapshot_chunk WHERE stream = %s AND plan_id = %s"
+)
+
+
 def load(connection: PostgresConnection, stream: str, plan_id: str) -> tuple[Chunk, ...]:
     """Chunks of a plan in order."""
-    rows = connection.execute(
-        "SELECT plan_id, chunk_no, low, high, rows, seq FROM crossfade.snapshot_chunk "
-        "WHERE stream = %s AND plan_id = %s ORDER BY chunk_no",
-        (stream, plan_id),
-    ).fetchall()
-    return tuple(
-        Chunk(
-            plan, number, tuple(low) if low is not None else None, tuple(high) if high is not None else None, count, seq
-        )
-        for plan, number, low, high, count, seq in rows
+    rows = connection.execute(_COLUMNS + " ORDER BY chunk_no", (stream, plan_id)).fetchall()
+    return tuple(map(_chunk, rows))
+
+
+def find(connection: PostgresConnection, stream: str, plan_id: str, chunk_no: int) -> Chunk | None:
+    """A chunk by its number; None when it is not there."""
+    row = connection.execute(_COLUMNS + " AND chunk_no = %s", (stream, plan_id, chunk_no)).fetchone()
+    return _chunk(row) if row else None
+
+
+def _chunk(row: tuple[Any, ...]) -> Chunk:
+    plan, number, low, high, count, seq = row
+    return Chunk(
+        plan, number, tuple(low) if low is not None else None, tuple(high) if high is not None else None, count, seq
     )
 
 

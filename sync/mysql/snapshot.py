@@ -17,7 +17,7 @@ from pymysql.cursors import Cursor
 from pymysql.err import raise_mysql_exception
 
 from config.settings import SourceSettings
-from model.errors import ConnectionLost, ValueRefused
+from model.errors import Busy, ConnectionLost, ValueRefused
 from model.rows import Field, Row, Undecodable
 from model.tables import TableDef
 from stores.control.chunks import Bound
@@ -25,6 +25,7 @@ from stores.errors import translated
 from stores.mysql import MysqlConnection, ServerInfo, connect_source
 from sync.mysql.chunks import ChunkKey, Span
 from sync.mysql.literals import quoted_name
+from sync.mysql.read_ahead import read_ahead
 from sync.mysql.result_forms import result_lines
 from sync.mysql.result_lines import END, ERROR, MORE, ResultLines, whole_rows
 from sync.mysql.textform import FromSelect, as_is, from_select, select_expression
@@ -35,7 +36,7 @@ ROW_LOCK_WAIT_S: Final = 5
 """How long a locking read waits for one row before the chunk is tried again."""
 READ_TIMEOUT_S: Final = 300.0
 RECEIVE_BYTES: Final = 1 << 18
-BLOCK_BYTES: Final = 1 << 20
+BLOCK_BYTES: Final = 1 << 21
 """About how many bytes of rows are handled together."""
 _NULL = 0xFB
 _LARGEST_PACKET = 0xFFFFFF
@@ -187,6 +188,16 @@ def _fields(data: bytes, at: int, end: int) -> RawRow:
     return row
 
 
+@dataclass(slots=True)
+class Cut:
+    """Where the blocks of a chunk end before its span does."""
+
+    limit: int
+    """Rows."""
+    short: bool = False
+    """Before that, for the next row was locked."""
+
+
 @dataclass(frozen=True, slots=True)
 class LineBlock:
     """A block of rows on its fast way: lines for COPY, and the same rows once more in case a value is refused."""
@@ -201,15 +212,23 @@ class LineBlock:
 class ChunkRows:
     """Rows of one chunk in key order. `count` and `last` (the key of the last row) hold after the iteration."""
 
-    def __init__(self, blocks: Iterator[RawBlock], converts: Sequence[FromSelect], bounds: int = 0) -> None:
-        """`bounds` says how many values of the key stand behind those of the columns."""
+    def __init__(
+        self, blocks: Iterator[RawBlock], converts: Sequence[FromSelect], bounds: int = 0, cut: Cut | None = None
+    ) -> None:
+        """`bounds` says how many values of the key stand behind those of the columns; `cut` where the blocks end."""
         self._raw = blocks
+        self._cut = cut
         self._width = len(converts)
         self._bounds = bounds
         self._converts = tuple((place, convert) for place, convert in enumerate(converts) if convert is not as_is)
         self._refuse: Callable[[Row, ValueRefused], None] | None = None
         self.count = 0
         self.last: Bound | None = None
+
+    @property
+    def more(self) -> bool:
+        """After the iteration: whether the span may have rows behind the last one."""
+        return self._cut is not None and (self._cut.short or self.count >= self._cut.limit)
 
     def on_refusal(self, refuse: Callable[[Row, ValueRefused], None]) -> None:
         """Who takes a row with a value that has no text form (its bytes then stand as `\\x…`); else it is raised."""
@@ -281,23 +300,55 @@ class ChunkReader:
 
     def everything(self) -> ChunkRows:
         """The whole table, in no order, as the connection's snapshot or lock has it."""
-        return ChunkRows(raw_blocks(self._connection, f"SELECT {self._select} FROM {self._from}"), self._converts)
+        return ChunkRows(
+            _ahead(raw_blocks(self._connection, f"SELECT {self._select} FROM {self._from}")), self._converts
+        )
 
-    def chunk(self, span: Span, limit: int, reading: Reading) -> ChunkRows:
-        """At most `limit` rows from the beginning of `span`. A locking read is over, locks released, on return."""
+    def chunk(self, span: Span, limit: int, reading: Reading, part: int | None = None) -> ChunkRows:
+        """At most `limit` rows from the beginning of `span`.
+
+        A locking read takes `part` rows (None: all) at once and holds their locks no longer than it takes to read them.
+        """
+        assert self._key is not None, "a chunk needs a key"
+        cut = Cut(limit)
+        if reading is Reading.PLAIN:
+            blocks = raw_blocks(self._connection, self._query(span, limit))
+        else:
+            blocks = self._locked(span, cut, part or limit)
+        return ChunkRows(_ahead(blocks), self._converts, len(self._key.columns), cut)
+
+    def _query(self, span: Span, limit: int) -> str:
         key = self._key
-        assert key is not None, "a chunk needs a key"
-        query = (
+        assert key is not None
+        return (
             f"SELECT {self._select}, {self._bounds} FROM {self._from} FORCE INDEX ({quoted_name(key.index)}) "
             f"WHERE {key.condition(span)} ORDER BY {key.order()} LIMIT {limit}"
         )
-        if reading is Reading.PLAIN:
-            return ChunkRows(raw_blocks(self._connection, query), self._converts, len(key.columns))
-        run(self._connection, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        run(self._connection, "START TRANSACTION")
-        blocks = list(raw_blocks(self._connection, query + " LOCK IN SHARE MODE"))
-        run(self._connection, "COMMIT")
-        return ChunkRows(iter(blocks), self._converts, len(key.columns))
+
+    def _locked(self, span: Span, cut: Cut, part: int) -> Generator[RawBlock, None, None]:
+        """Blocks of a chunk by locking reads of `part` rows. Ends at a locked row, unless it has none before it."""
+        left = cut.limit
+        while left:
+            wanted = min(part, left)
+            run(self._connection, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            run(self._connection, "START TRANSACTION")
+            try:
+                blocks = list(raw_blocks(self._connection, self._query(span, wanted) + " LOCK IN SHARE MODE"))
+            except Busy:
+                if left == cut.limit:
+                    raise
+                if self._connection.open:
+                    run(self._connection, "ROLLBACK")
+                cut.short = True
+                return
+            run(self._connection, "COMMIT")
+            yield from blocks
+            count = sum(block.count for block in blocks)
+            if count < wanted:
+                return
+            left -= count
+            for raw in blocks[-1].rows(blocks[-1].last):
+                span = Span(_bound(raw[len(self._converts) :]), span.high)
 
     def leading_range(self) -> tuple[int, int] | None:
         """Lowest and highest value of an integer key's first column; None for an empty table."""
@@ -318,6 +369,10 @@ class ChunkReader:
         for row in raw_rows(self._connection, query):
             found = _bound(row)
         return found
+
+
+def _ahead(blocks: Generator[RawBlock, None, None]) -> Iterator[RawBlock]:
+    return read_ahead(blocks, lambda block: len(block.data))
 
 
 def _bound(fields: RawRow) -> Bound:

@@ -29,7 +29,7 @@ from sync.mysql.literals import quoted_name
 Connect = Callable[[], "MysqlConnection[Any]"]
 
 POLL_S: Final = 0.05
-UNTRUSTED_PATIENCE_S: Final = 1.0
+UNTRUSTED_PATIENCE_S: Final = 0.2
 """How long commits are awaited that make MariaDB's snapshot position trustworthy; an idle source has none."""
 LOCK_WAIT_S: Final = 2
 """LOCK TABLES queues the writers behind it; this is the longest time that they can wait for us."""

@@ -69,13 +69,13 @@ def opened(source_db: SourceDatabase, name: str) -> Iterator[tuple[MysqlConnecti
         reader.close()
 
 
-def read_all(reader: ChunkReader, span: Span, limit: int, reading: Reading) -> list[Row]:
+def read_all(reader: ChunkReader, span: Span, limit: int, reading: Reading, part: int | None = None) -> list[Row]:
     """Every row of a span, chunk by chunk."""
     found: list[Row] = []
     for _ in range(1000):
-        rows = reader.chunk(span, limit, reading)
+        rows = reader.chunk(span, limit, reading, part)
         found.extend(rows)
-        if rows.count < limit:
+        if not rows.more:
             return found
         span = Span(rows.last, span.high)
     raise AssertionError("chunks do not come to an end")
@@ -102,8 +102,8 @@ def test_chunks_hold_every_row_once(source_db: SourceDatabase, kind: str) -> Non
         reader = ChunkReader(connection, info, table, key)
         whole = sorted(int(row[0]) for row in reader.everything())
         assert whole == list(range(len(values)))
-        for reading, limit in product(Reading, (1, 3)):
-            rows = read_all(reader, Span(), limit, reading)
+        for reading, (limit, part) in product(Reading, ((1, 1), (3, None), (5, 2))):
+            rows = read_all(reader, Span(), limit, reading, part)
             assert sorted(int(row[0]) for row in rows) == whole
 
 
@@ -156,6 +156,27 @@ def test_a_value_larger_than_a_packet(source_db: SourceDatabase) -> None:
         )
         assert [len(row[0] or b"") for row in rows] == [18000000, 9]
         assert [row[1] for row in rows] == [b"1", b"2"]
+
+
+def test_a_locking_chunk_ends_before_a_locked_row(source_db: SourceDatabase) -> None:
+    source_db.execute("CREATE TABLE t (a INT PRIMARY KEY, v INT)")
+    insert(source_db, "t", [(number, number) for number in range(10)])
+    writer = source_db.connect(autocommit=False)
+    with opened(source_db, "t") as (connection, info, table):
+        with writer.cursor() as cursor:
+            cursor.execute("UPDATE t SET v = 99 WHERE a = 7")
+        with connection.cursor() as cursor:
+            cursor.execute("SET SESSION innodb_lock_wait_timeout = 1")
+        rows = ChunkReader(connection, info, table, ChunkKey.of(table)).chunk(Span(), 10, Reading.LOCKING, 3)
+        assert [row[0] for row in rows] == [b"%d" % number for number in range(6)]
+        assert rows.more and rows.last == ("5",)
+        writer.commit()
+    with opened(source_db, "t") as (connection, info, table):
+        reader = ChunkReader(connection, info, table, ChunkKey.of(table))
+        rows = reader.chunk(Span(rows.last), 10, Reading.LOCKING, 3)
+        assert [row[1] for row in rows] == [b"6", b"99", b"8", b"9"]
+        assert not rows.more
+    writer.close()
 
 
 def test_a_locking_read_waits_for_the_row_and_leaves_no_lock(source_db: SourceDatabase) -> None:
