@@ -9,6 +9,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 
 from config.settings import ApplySettings, Settings, SnapshotSettings
+from daemon.copy_plans import CopyPlans
 from daemon.lifecycle import Stop
 from daemon.rates import Rate
 from daemon.relay_folder import open_relay
@@ -128,6 +129,7 @@ class Parts:
             store.plans,
             phases,
             steps.build_indexes,
+            CopyPlans(self._settings.name, store.schema),
         )
 
     def _copy_when_reading(self, stop: threading.Event) -> None:

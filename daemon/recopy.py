@@ -6,7 +6,6 @@ import dataclasses
 from contextlib import ExitStack, closing
 
 import structlog
-from psycopg import sql
 
 from config.settings import Settings
 from daemon.lock import take_daemon_lock
@@ -19,11 +18,9 @@ from stores.control.schema_history import SchemaVersion
 from stores.control.table_states import Phase, TableState
 from stores.errors import translated
 from stores.postgres import PostgresConnection, connect_store
+from sync.postgres.schema_reset import make_again
 from sync.table_phase import moved
-from transforms.ddl import Phase as DdlPhase
-from transforms.ddl import statements
 from transforms.plan import TablePlan
-from transforms.target import TargetTable
 
 log = structlog.get_logger(__name__)
 
@@ -92,7 +89,7 @@ def _begin_anew(connection: PostgresConnection, stream: str, plan: TablePlan, st
             checkpoints.hold_fence(connection, stream, fence)
             checkpoint = checkpoints.read(connection, stream)
             assert checkpoint is not None
-            _make_again(connection, plan.target)
+            make_again(connection, plan)
             chunks.clear(connection, stream, plan.id)
             parked = quarantine.waiting(connection, stream, [plan.id])
             quarantine.settle(connection, stream, [row.id for row in parked], QuarantineState.DISCARDED)
@@ -104,28 +101,3 @@ def _begin_anew(connection: PostgresConnection, stream: str, plan: TablePlan, st
             note = DdlEntry(checkpoint.seq, f"-- {plan.source.id} as it is now", f"copied anew: {plan.id}")
             ddl_log.append(connection, stream, note)
     log.warning("copy begins anew", table=str(plan.source.id), store=plan.target.store)
-
-
-def _make_again(connection: PostgresConnection, target: TargetTable) -> None:
-    """The table by the new plan. What refers to it by foreign keys loses these until all tables stream again.
-
-    Nothing else is cascaded: a view over the table makes PostgreSQL refuse.
-    """
-    name = sql.Identifier(target.schema, target.name)
-    inbound = connection.execute(
-        "SELECT n.nspname, c.relname, k.conname FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid "
-        "JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_class r ON r.oid = k.confrelid "
-        "JOIN pg_namespace m ON m.oid = r.relnamespace "
-        "WHERE k.contype = 'f' AND m.nspname = %s AND r.relname = %s AND k.conparentid = 0",
-        (target.schema, target.name),
-    ).fetchall()
-    for schema, table, key in inbound:
-        connection.execute(
-            sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(sql.Identifier(schema, table), sql.Identifier(key))
-        )
-    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(name))
-    for enum in target.enums:
-        connection.execute(sql.SQL("DROP TYPE IF EXISTS {}").format(sql.Identifier(target.schema, enum.name)))
-    for statement in statements([target]):
-        if statement.phase is DdlPhase.BEFORE_COPY:
-            connection.execute(statement.sql.encode())

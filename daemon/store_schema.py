@@ -11,7 +11,7 @@ from model.tables import TableDef, TableId
 from stores.control.schema_history import SchemaHistory
 from sync.applier_ports import Relay, StorePlan
 from sync.cascades import CascadeGraph, build_graph
-from sync.changes import ChangeReader
+from sync.changes import ChangeReader, SchemaChange
 from sync.ddl_proof import definition_after
 from sync.mysql.decode import TableDecoder
 from transforms.plan import TablePlan
@@ -41,9 +41,12 @@ class DaemonSchema:
                 tables[table] = definition
         return self._compiled(tables)
 
-    def definition(self, relay: Relay, table: TableId, seq: int, stop: threading.Event) -> TableDef | None:
-        """The definition of a table after transaction `seq`; None when it cannot be known. Raises Unreachable."""
-        return definition_after(self._settings.source, self._planned.info, relay, table, seq, stop)
+    def definition(
+        self, relay: Relay, before: TableDef, change: SchemaChange, seq: int, stop: threading.Event
+    ) -> TableDef | None:
+        """The definition of a table after `change`, which is transaction `seq` and found it as `before`; None when it
+        cannot be known. Raises Unreachable."""
+        return definition_after(self._settings.source, self._planned.info, relay, before, change, seq, stop)
 
     def changes(self, history: SchemaHistory) -> ChangeReader:
         """What reads the changes of the store's tables, and of the parents whose cascades reach them."""

@@ -362,25 +362,20 @@ class StoreApplier:
                 group.leaked(notes.leaks())
         except SchemaChange as change:
             located(change, transaction)
-            if self._concerns(group, change, transaction.seq):
+            if self._concerns(group, change):
                 raise
         except CrossfadeError as error:
             located(error, transaction)
             raise
 
-    def _concerns(self, group: ChangeGroup, change: SchemaChange, seq: int) -> bool:
+    def _concerns(self, group: ChangeGroup, change: SchemaChange) -> bool:
         """Whether DDL matters to this pass: a held table's waits with it, a replaying one's comes in its replay, and
-        a table that is not copied yet is copied as it is then."""
+        a copy sees by itself that the table has become another, and begins anew."""
         for table in change.tables:
             plans = [plan for plan in self._plan.plans if plan.source.id == table]
-            if not plans or any(plan.id in group.active or self._meets(plan, seq) for plan in plans):
+            if not plans or any(plan.id in group.active for plan in plans):
                 return True
         return table_in(change.tables, group.wanted)
-
-    def _meets(self, plan: TablePlan, seq: int) -> bool:
-        """Whether the copy of a table began before transaction `seq`, so that its rows may be of either definition."""
-        state = self.phases.get(plan.id)
-        return state.phase is Phase.COPYING and (state.gate_seq or 0) < seq
 
     def _commit(self, writer: StoreWriter, group: ChangeGroup, last: Transaction, count: int) -> None:
         """Write what is pending and move the checkpoint to `last`."""

@@ -319,7 +319,11 @@ class PhaseSteps:
         return found
 
     def _replay(self, plans: Sequence[TablePlan], stop: threading.Event) -> None:
-        """Bring copied tables from their gates to the checkpoint; their progress commits with their rows."""
+        """Bring copied tables from their gates to the checkpoint; their progress commits with their rows.
+
+        Raises PlanChanged when the copy had to make a plan anew that this session does not know yet.
+        """
+        self._require_known(plans)
         # What the copy could not load waits too.
         with translated(f"store {self._plan.store}"):
             self._parking.load(self._writer.connection, [plan.id for plan in plans])
@@ -352,6 +356,16 @@ class PhaseSteps:
                 self._commit_progress(group, begun, transaction.seq)
         if not stop.is_set():
             self._end_replay(group, plans, end)
+
+    def _require_known(self, plans: Sequence[TablePlan]) -> None:
+        if self._following is None:
+            return
+        wanted = {plan.source.id for plan in plans} | self._plan.graph.parents_of(plans)
+        tables = {one.source.id: one.source.fingerprint() for one in self._plan.plans if one.source.id in wanted}
+        with translated(f"store {self._plan.store}"):
+            latest = schema_history.fingerprints(self._writer.connection, self._plan.stream, tables)
+        if any(latest.get(table, mine) != mine for table, mine in tables.items()):
+            raise PlanChanged
 
     def _commit_progress(self, group: ChangeGroup, plans: Sequence[TablePlan], seq: int) -> None:
         group.flush()

@@ -12,7 +12,7 @@ from model.tables import TableDef, TableId
 from stores.control.schema_history import SchemaHistory
 from stores.postgres import PostgresConnection
 from sync.cascades import CascadeGraph
-from sync.changes import Transaction
+from sync.changes import SchemaChange, Transaction
 from transforms.plan import TablePlan
 
 
@@ -78,5 +78,8 @@ class StoreSchema(Protocol):
     def trial(self, history: SchemaHistory, changed: Mapping[TableId, TableDef | None]) -> tuple[TablePlan, ...]:
         """The plans that the store would have with these definitions; None: the table is gone. Raises ConfigError."""
 
-    def definition(self, relay: Relay, table: TableId, seq: int, stop: threading.Event) -> TableDef | None:
-        """The definition of a table after transaction `seq`; None when it cannot be known. Raises Unreachable."""
+    def definition(
+        self, relay: Relay, before: TableDef, change: SchemaChange, seq: int, stop: threading.Event
+    ) -> TableDef | None:
+        """The definition of a table after `change`, which is transaction `seq` and found it as `before`; None when it
+        cannot be known. Raises Unreachable."""

@@ -25,7 +25,7 @@ from sync.mysql.throttle import PauseReason, Throttle
 from sync.mysql.visibility import Visibility
 from sync.postgres.copy import target_is_empty
 from sync.progress import CopyProgress, ProgressMeter
-from sync.table_copy import CopyStopped, DefinitionChanged, Relay, RelayView, Replan, SourceTableGone, TableCopy
+from sync.table_copy import CopyStopped, DefinitionChanged, Relay, RelayView, SourceTableGone, TableCopy
 from sync.table_phase import Phase
 
 __all__ = ["Backfill", "StoreCopy"]
@@ -48,16 +48,12 @@ class Backfill:
         stores: Sequence[StoreCopy],
         relay: RelayView,
         *,
-        replan: Replan | None = None,
         pause_reason: PauseReason | None = None,
     ) -> None:
-        """`replan` makes a new plan (and changes the target table) when the source table was altered; it raises
-        CrossfadeError when it cannot, and without it such a table is held."""
         self._settings = settings
         self._stores = tuple(stores)
         self._halt = threading.Event()
         self._relay = Relay(relay, self._halt)
-        self._replan = replan
         self._throttle = Throttle(settings.snapshot.max_threads_running, pause_reason)
         self._meter = ProgressMeter({plan.id: plan.source.rows_estimate for store in stores for plan in store.plans})
         self._board = Board((), self._meter, self._halt)
@@ -83,7 +79,6 @@ class Backfill:
             self._relay,
             Visibility(info, self._halt),
             self._halt,
-            self._replan,
         )
         workers = [
             threading.Thread(target=self._work, args=(steps, info), name=f"copy-{number}", daemon=True)
@@ -183,6 +178,9 @@ class Backfill:
                 self._hold(steps, job, session, f"{gone}. {gone.hint}")
             elif error.transient or isinstance(error, Fenced) or _at_the_door(error):
                 raise
+            elif self._changed(steps, job, session):
+                # A value of a new type in a plan of the old one is not the value's fault.
+                self._redo(steps, job, session, DefinitionChanged(table=job.plan.source.id))
             else:
                 self._hold(steps, job, session, f"{error}. {error.hint}".strip(". ") + ".")
 
@@ -220,6 +218,13 @@ class Backfill:
         what = f"emptying {job.plan.target}"
         self._again(session, what, lambda: steps.clear(job, session.store(job.store)))
         self._board.restarted(job)
+
+    def _changed(self, steps: TableCopy, job: Job, session: CopySession) -> bool:
+        """Whether the source table is another now than the plan that failed was made for."""
+        found: list[bool] = []
+        what = f"looking at {job.plan.source.id}"
+        self._again(session, what, lambda: found.append(job.opened and steps.changed(job, session)))
+        return bool(found) and found[-1]
 
     def _hold(self, steps: TableCopy, job: Job, session: CopySession, reason: str) -> None:
         self._again(session, f"holding {job.plan.source.id}", lambda: steps.hold(job, session, reason))

@@ -11,9 +11,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from pydantic import SecretStr
 
+from model.tables import TableDef
 from stores.control.chunks import Chunk
 from stores.postgres import PostgresConnection
 from sync.mysql.chunks import ChunkKey, Span
@@ -22,6 +24,16 @@ from sync.progress import CopyProgress, ProgressMeter
 from sync.relay.values import RelayTail
 from sync.table_phase import TablePhases
 from transforms.plan import TablePlan
+
+
+class Replan(Protocol):
+    """Follows a change of a definition that a copy meets."""
+
+    def __call__(self, connection: PostgresConnection, plan: TablePlan, definition: TableDef, seq: int) -> TablePlan:
+        """Make a new plan by `definition`, which holds after transaction `seq`, and its target table anew and empty.
+
+        In the caller's transaction, which has the fence. Raises CrossfadeError when it cannot.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +48,8 @@ class StoreCopy:
     phases: TablePhases
     build_indexes: Callable[[PostgresConnection, TablePlan], None]
     """Builds what is built after the rows are there (non-unique indexes); outside a transaction, idempotent."""
+    replan: Replan | None = None
+    """Without it a table whose definition changes before it is copied is held."""
 
 
 @dataclass(slots=True, eq=False)
@@ -53,6 +67,8 @@ class Job:
     opened: bool = False
     finished: bool = False
     restarting: bool = False
+    looked_s: float = 0.0
+    """When its definition was last looked at, by the monotonic clock."""
     active: int = 0
     redone: int = 0
 

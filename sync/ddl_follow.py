@@ -87,7 +87,8 @@ class DdlFollowing:
                     for plan in plans:
                         found[plan.id] = _dropped(plan, keep=keep)
                 case Act.ALTER | Act.SWAP:
-                    definition = self._schema.definition(self._relay, table, seq, stop)
+                    before = self._history.at(table, seq)
+                    definition = self._schema.definition(self._relay, before, change, seq, stop) if before else None
                     if definition is None:
                         _refuse(found, plans, table, "a later statement has changed the table again, or dropped it")
                     else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
@@ -19,9 +19,10 @@ from config.settings import SnapshotSettings
 from model.errors import Busy, SchemaDrift
 from model.position import Position
 from model.tables import TableDef
-from stores.control import checkpoints, schema_history, table_states
+from stores.control import checkpoints, quarantine, schema_history, table_states
 from stores.control import chunks as ledger
 from stores.control.chunks import Chunk
+from stores.control.quarantine import QuarantineState
 from stores.errors import translated
 from stores.mysql import binlog_end
 from stores.postgres import PostgresConnection
@@ -36,7 +37,6 @@ from sync.mysql.visibility import Visibility
 from sync.postgres.copy import CopyLoader, Loaded, Refusal, empty_target
 from sync.relay.values import RelayTail
 from sync.table_phase import Phase, TableState, moved
-from transforms.plan import TablePlan
 
 log = structlog.get_logger(__name__)
 
@@ -44,17 +44,19 @@ LOCKED_BYTES: Final = 1 << 20
 """About how much is read under share locks at once."""
 LANES_PER_WORKER: Final = 2
 RELAY_WAIT_S: Final = 30.0
+LOOK_S: Final = 5.0
+"""How often a copy looks whether the definition is still its plan's; it also does at its end."""
 ROWS_PER_LOOK: Final = 4096
 """After how many rows we look whether to stop."""
 _Item = TypeVar("_Item")
-
-Replan = Callable[[TablePlan, TableDef], TablePlan]
 
 
 class DefinitionChanged(SchemaDrift):
     """The definition of a source table changed while it was copied."""
 
-    default_hint = "Make the plan anew with: crossfade schema plan"
+    default_hint = (
+        "Copy it when it stays as it is: crossfade stop; crossfade schema recopy TABLE --confirm TABLE; crossfade start"
+    )
 
 
 class SourceTableGone(SchemaDrift):
@@ -147,24 +149,19 @@ class TableCopy:
         relay: Relay,
         visibility: Visibility,
         halt: threading.Event,
-        replan: Replan | None,
     ) -> None:
         self._settings = settings
         self._board = board
         self._relay = relay
         self._visibility = visibility
         self._halt = halt
-        self.replan = replan
 
     def open(self, job: Job, session: CopySession) -> None:
         """Close the gate, or find out what a copy that is resumed still has to read. Raises DefinitionChanged."""
         definition = _definition(job, session)
+        job.looked_s = time.monotonic()
         if definition.fingerprint() != job.plan.source.fingerprint():
-            if self.replan is None:
-                raise DefinitionChanged("the source table is not as the plan was made for", table=job.plan.source.id)
-            job.plan = self.replan(job.plan, definition)
-            # S must not lie before the change of the definition that we have just seen.
-            self._relay.wait_for(binlog_end(session.control, session.info))
+            self._replan(job, session, definition)
         job.key = ChunkKey.of(job.plan.source)
         job.row_bytes = cutting.mean_row_bytes(job.plan.source)
         connection = session.store(job.store)
@@ -180,6 +177,19 @@ class TableCopy:
             else:
                 low = self._begin(job, state, connection)
         self._board.opened(job, low, self._spans(job, session, known), known)
+
+    def _replan(self, job: Job, session: CopySession, definition: TableDef) -> None:
+        store = job.store
+        if store.replan is None:
+            raise DefinitionChanged("the source table is not as the plan was made for", table=job.plan.source.id)
+        # S must not lie before the change of the definition that we have just seen.
+        self._relay.wait_for(binlog_end(session.control, session.info))
+        connection = session.store(store)
+        with translated(f"store {store.name}"), connection.transaction():
+            checkpoints.hold_fence(connection, store.stream, store.fence)
+            plan = store.replan(connection, job.plan, definition, self._relay.tail.seq)
+        log.warning("copied by another definition", table=str(plan.source.id), store=store.name)
+        job.plan = plan
 
     def _resumable(self, job: Job, state: TableState, connection: PostgresConnection) -> bool:
         """Whether the chunks that are there still fit: S is in the relay, and the definition at S is the plan's."""
@@ -231,6 +241,8 @@ class TableCopy:
         """Copy the next chunk of the task's span: rows and ledger row in one transaction."""
         job, span = task.job, task.span
         assert span is not None and job.low is not None
+        if time.monotonic() - job.looked_s > LOOK_S and self.changed(job, session):
+            raise DefinitionChanged(table=job.plan.source.id)
         reading = session.reading(job.low, self._visibility)
         limit = cutting.rows_per_chunk(self._settings.chunk_bytes, job.row_bytes)
         locked = min(limit, cutting.rows_per_chunk(LOCKED_BYTES, job.row_bytes))
@@ -280,7 +292,7 @@ class TableCopy:
 
     def finish(self, job: Job, session: CopySession) -> None:
         """Everything is read: check the definition, take H, build indexes, COPIED. Raises DefinitionChanged."""
-        if _definition(job, session).fingerprint() != job.plan.source.fingerprint():
+        if self.changed(job, session):
             raise DefinitionChanged(table=job.plan.source.id)
         high = binlog_end(session.control, session.info)
         connection, store = session.store(job.store), job.store
@@ -302,14 +314,21 @@ class TableCopy:
         log.info("table copied", table=str(job.plan.source.id), store=store.name, rows=state.rows_copied)
         self._board.finished(job, copied=True)
 
+    def changed(self, job: Job, session: CopySession) -> bool:
+        """Whether the source table is another now than its plan was made for. Raises SourceTableGone."""
+        job.looked_s = time.monotonic()
+        return _definition(job, session).fingerprint() != job.plan.source.fingerprint()
+
     def clear(self, job: Job, connection: PostgresConnection) -> TableState:
-        """Empty the target and the ledger, back to PENDING."""
+        """Empty the target, the ledger and the quarantine of what the copy could not load, back to PENDING."""
         with connection.transaction():
             checkpoints.hold_fence(connection, job.store.stream, job.store.fence)
             state = table_states.load(connection, job.store.stream).get(job.plan.id) or TableState(job.plan.id)
             if state.phase is not Phase.PENDING:
                 empty_target(connection, job.plan)
                 ledger.clear(connection, job.store.stream, job.plan.id)
+                parked = quarantine.waiting(connection, job.store.stream, [job.plan.id])
+                quarantine.settle(connection, job.store.stream, [row.id for row in parked], QuarantineState.DISCARDED)
                 state = moved(state, Phase.PENDING, gate_seq=None, high=None, rows_copied=0)
                 table_states.save(connection, job.store.stream, state)
         job.store.phases.set(state)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from model.tables import TableDef, TableId
@@ -59,6 +59,17 @@ def load(connection: PostgresConnection, stream: str) -> SchemaHistory:
         SchemaVersion(TableId(schema, name), seq, TableDef.from_json(text) if text is not None else None)
         for schema, name, seq, text in rows
     )
+
+
+def fingerprints(connection: PostgresConnection, stream: str, tables: Collection[TableId]) -> dict[TableId, str]:
+    """The fingerprint of the latest definition of each of some tables; of one that was dropped it is empty."""
+    rows = connection.execute(
+        "SELECT DISTINCT ON (schema_name, table_name) schema_name, table_name, fingerprint "
+        "FROM crossfade.schema_history WHERE stream = %s AND (schema_name, table_name) IN "
+        "(SELECT * FROM unnest(%s::text[], %s::text[])) ORDER BY schema_name, table_name, from_seq DESC",
+        (stream, [table.schema for table in tables], [table.name for table in tables]),
+    ).fetchall()
+    return {TableId(schema, name): fingerprint for schema, name, fingerprint in rows}
 
 
 def append(connection: PostgresConnection, stream: str, versions: Iterable[SchemaVersion]) -> None:

@@ -6,7 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pymysql
@@ -15,7 +15,7 @@ import pytest
 from config.load import load_settings
 from daemon.client import ask
 from model.errors import ExitCode
-from tests.support.ddl_list import BASE, ENDS, LIST, MARIADB, MYSQL, SOME, Ddl, End
+from tests.support.ddl_list import BASE, BURST, ENDS, LIST, MARIADB, MYSQL, SOME, Ddl, End
 from tests.support.migration import Migration
 from tests.support.servers import SourceDatabase, StoreDatabase
 
@@ -178,6 +178,97 @@ def follow(source: SourceDatabase, store: StoreDatabase, migration: Migration, s
 
 def test_statements_of_each_kind(mariadb_db: SourceDatabase, store15: StoreDatabase, migration: Migration) -> None:
     follow(mariadb_db, store15, migration, SOME)
+
+
+def back_to_back(source_db: SourceDatabase, store15: StoreDatabase, migration: Migration) -> None:
+    """The daemon is away while all of them run, with rows between: each is followed by what the table was then."""
+    with migrating(source_db, store15, migration, "t", "u") as marks:
+        migration.terminate()
+        connection = source_db.connect(init_command=LOOSE)
+        for number, ddl in enumerate(BURST):
+            with connection.cursor() as cursor:
+                cursor.execute(ddl.statement)
+                cursor.execute(f"INSERT INTO t (name, note) VALUES ('between', '{number}')")
+            time.sleep(0.1)
+        connection.close()
+        migration.start()
+        settings = load_settings(migration.config)
+        for ddl in BURST:
+            if ddl.end is End.ASKED:
+                wait_held(store15, "t")
+                (waiting,) = store15.rows("SELECT source_statement FROM crossfade.held_ddl WHERE decision IS NULL")
+                assert waiting[0] == ddl.statement
+                ask(settings, "schema_decide", {"table": "t", "accept": True}, timeout_s=60)
+        problem = marks.passed()
+        assert not problem, problem + migration.log_tail()[-2000:]
+        for ddl in BURST:
+            assert not ddl.column or store_type(store15, ddl.column) == ddl.type, ddl
+    migration.ok("start", "--until", "caught-up")
+    equal(source_db, store15)
+    migration.ok("verify", "--mode", "rows")
+    assert migration.run("schema", "plan", "--diff").code == ExitCode.CLEAN
+
+
+@pytest.mark.slow
+def test_statements_back_to_back(mariadb_db: SourceDatabase, store15: StoreDatabase, migration: Migration) -> None:
+    back_to_back(mariadb_db, store15, migration)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("source", MYSQL, indirect=True)
+def test_statements_back_to_back_on_mysql(
+    source_db: SourceDatabase, store15: StoreDatabase, migration: Migration
+) -> None:
+    back_to_back(source_db, store15, migration)
+
+
+def wait_copying(store: StoreDatabase, table: str) -> dict[str, str]:
+    for _ in range(900):
+        if store.rows("SELECT to_regclass('crossfade.table_state') IS NOT NULL") == [(True,)]:
+            now = states(store)
+            if now.get(table) == "copying":
+                return now
+        time.sleep(0.02)
+    raise AssertionError(states(store))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", MARIADB, indirect=True)
+def test_statements_during_the_copy(source_db: SourceDatabase, store15: StoreDatabase, migration: Migration) -> None:
+    """The table that is being copied begins anew, the one that waits is copied as it is then; nothing is held."""
+    for table in ("t", "u"):
+        source_db.execute(BASE.replace("TABLE t ", f"TABLE {table} "))
+    marks = Marks(source_db, store15)
+    source_db.execute("INSERT INTO u (name, n, amount) VALUES ('one', 1, 1.5), ('two', 4294967295, -2.25)")
+    for _ in range(4):
+        source_db.execute("INSERT INTO t (name, note) VALUES " + ", ".join(["('row', REPEAT('é', 60))"] * 1000))
+    migration.ok("init", "--source", source_db.dsn, "--store", f"main={store15.dsn}")
+    with migration.config.open("a") as config:
+        config.write("snapshot: {workers: 1}\n")
+    migration.ok("schema", "apply")
+    with closing(source_db.connect()) as locking, locking.cursor() as cursor, Traffic(source_db, ("u", "t")):
+        # Its first chunk waits for us, and the other tables for it.
+        cursor.execute("LOCK TABLES t WRITE")
+        migration.start()
+        assert wait_copying(store15, "t")["u"] == "pending"
+        cursor.execute("ALTER TABLE t CHANGE COLUMN kind sort VARCHAR(5), DROP COLUMN at, ADD KEY by_sort (sort)")
+        cursor.execute("ALTER TABLE t MODIFY amount DECIMAL(12,3), ADD c2 DATETIME DEFAULT CURRENT_TIMESTAMP")
+        source_db.execute(
+            "ALTER TABLE u ADD c1 INT NOT NULL DEFAULT 4 FIRST, MODIFY kind ENUM('a','b','c') DEFAULT 'c'",
+            "ALTER TABLE u DROP COLUMN flags",
+        )
+        assert states(store15)["t"] == "copying"
+        cursor.execute("UNLOCK TABLES")
+        problem = marks.passed()
+        assert not problem, problem + migration.log_tail()[-3000:]
+    assert "copied by another definition" in migration.log.read_text()
+    assert (store_type(store15, "sort"), store_type(store15, "at")) == ("character varying(5)", None)
+    migration.terminate()
+    migration.ok("start", "--until", "caught-up")
+    for table in ("t", "u"):
+        equal(source_db, store15, table)
+    migration.ok("verify", "--mode", "rows")
+    assert migration.run("schema", "plan", "--diff").code == ExitCode.CLEAN
 
 
 @pytest.mark.soak

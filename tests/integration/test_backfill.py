@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from model.errors import ConnectionLost, Fenced, Refused
 from model.tables import TableDef
 from stores.control import checkpoints
+from stores.postgres import PostgresConnection
 from sync.copy_board import Board
 from sync.relay.transaction import RelayTransaction
 from sync.relay.values import RelayTail
@@ -230,7 +231,7 @@ def test_a_definition_changed_half_way_holds_the_table_without_a_new_plan(copy: 
 def test_a_definition_changed_half_way_is_copied_anew_by_a_new_plan(copy: Copying) -> None:
     copy.plan("t")
 
-    def replan(plan: TablePlan, definition: TableDef) -> TablePlan:
+    def replan(_: PostgresConnection, plan: TablePlan, definition: TableDef, seq: int) -> TablePlan:
         copy.store_db.execute("ALTER TABLE t ADD COLUMN IF NOT EXISTS w text")
         return text_plan(definition)
 
@@ -268,7 +269,7 @@ def test_s_is_not_before_a_change_of_the_definition_that_the_reader_has_not_seen
         relay.freeze()
         copy.source_db.execute(ALTERED)
 
-    def replan(plan: TablePlan, definition: TableDef) -> TablePlan:
+    def replan(_: PostgresConnection, plan: TablePlan, definition: TableDef, seq: int) -> TablePlan:
         copy.store_db.execute("ALTER TABLE t ADD COLUMN IF NOT EXISTS w text")
         return text_plan(definition)
 

@@ -24,6 +24,7 @@ from stores.control.table_states import TableState
 from stores.mysql import connect_source, probe
 from stores.postgres import PostgresConnection, connect_store
 from sync.backfill import Backfill, StoreCopy
+from sync.copy_board import Replan
 from sync.mysql.catalog import read_catalog
 from sync.table_copy import RelayView
 from sync.table_phase import TablePhases
@@ -111,7 +112,7 @@ class Copying:
         with self.store() as connection:
             return quarantine.parked(connection, STREAM)
 
-    def backfill(self, relay: RelayView | None = None, **options: Any) -> Backfill:
+    def backfill(self, relay: RelayView | None = None, replan: Replan | None = None, **options: Any) -> Backfill:
         """A backfill over all plans, with another relay than the follower's if asked for."""
         copy = StoreCopy(
             "main",
@@ -121,6 +122,7 @@ class Copying:
             self.plans,
             self.phases,
             lambda connection, plan: self.build_indexes(connection, plan),
+            replan,
         )
         return Backfill(self.settings, [copy], relay or self.follower.relay, **options)
 

@@ -132,3 +132,18 @@ ENDS: tuple[Ddl, ...] = (
     Ddl("ALTER IGNORE TABLE t ADD UNIQUE (name)", End.HELD, servers=("mysql-5.6", *MARIADB)),
 )
 """Each for a table of its own: they end its way."""
+BURST: tuple[Ddl, ...] = (
+    _ddl(
+        "ALTER TABLE t ADD z1 INT NOT NULL DEFAULT 3 AFTER id, ADD z2 VARCHAR(10) NULL", "z2", "character varying(10)"
+    ),
+    _ddl("CREATE INDEX by_z1 ON t (z1)"),
+    _ddl("ALTER TABLE t CHANGE kind sort ENUM('a','b') DEFAULT 'a' FIRST", "sort", "text"),
+    _ddl("ALTER TABLE t MODIFY name VARCHAR(60) NOT NULL DEFAULT '' AFTER amount", "name", "character varying(60)"),
+    _ddl("ALTER TABLE t ADD z3 DECIMAL(6,2) NOT NULL DEFAULT 1.25, ADD KEY by_sort (sort)", "z3", "numeric(6,2)"),
+    _asked("ALTER TABLE t DROP COLUMN flags", "flags"),
+    _ddl("ALTER TABLE t MODIFY amount DECIMAL(12,4)", "amount", "numeric(12,4)"),
+    _asked("TRUNCATE TABLE t"),
+    _ddl("ALTER TABLE t CHANGE at moment DATETIME(2) NULL", "moment", "timestamp(2) without time zone"),
+    _ddl("ALTER TABLE t DROP INDEX by_sort, COMMENT = 'after it all'"),
+)
+"""One after the other without a pause: what the catalogue says is true of the last one only."""
