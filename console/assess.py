@@ -15,6 +15,8 @@ from console.output import Invocation
 from model.errors import ExitCode
 from sync.assess import Finding, assess, grants_script
 
+SHOWN = 8
+"""More good findings than these of one check are counted, not shown."""
 COLOURS = {"OK": "green", "WARN": "yellow", "BLOCK": "bold red"}
 
 
@@ -74,8 +76,12 @@ def _lines(findings: Sequence[Finding], *, show_all: bool) -> list[tuple[str, st
         if show_all:
             lines += [("OK", check, finding.subject, finding.message) for finding in group]
         elif check not in wanting:
-            texts = dict.fromkeys(finding.message for finding in group)
-            lines.append(("OK", check, ", ".join(finding.subject for finding in group), " · ".join(texts)))
+            texts = list(dict.fromkeys(finding.message for finding in group))
+            if len(group) > SHOWN:
+                more = f"{len(group)} things to know, each by itself: crossfade assess --only {check} --all"
+                lines.append(("OK", check, f"{len({finding.subject for finding in group})} subjects", more))
+            else:
+                lines.append(("OK", check, ", ".join(finding.subject for finding in group), " · ".join(texts)))
     return lines
 
 

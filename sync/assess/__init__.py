@@ -9,6 +9,7 @@ from sync.assess import binlog as binlog  # isort: skip
 from sync.assess import tables as tables  # isort: skip
 from sync.assess import table_names as table_names  # isort: skip
 from sync.assess import table_text as table_text  # isort: skip
+from sync.assess import losses as losses  # isort: skip
 from sync.assess import stores as stores  # isort: skip
 from sync.assess.findings import Assessment, Finding, Level
 from sync.assess.grants_script import grants_script

@@ -155,8 +155,13 @@ def other_objects(facts: SourceFacts) -> Iterator[Result]:
     views = [str(table.id) for table in facts.tables.values() if table.kind == "view"]
     sequences = [str(table.id) for table in facts.tables.values() if table.kind == "sequence"]
     parts = [str(table.id) for table in facts.migrated if table.partitioned]
-    if views:
-        yield ok(f"{_some(views)}: views are not copied; create them in the stores by hand")
+    for view in views:
+        schema, _, name = view.partition(".")
+        yield warn(
+            "view: not copied; a store whose applications read it needs one of its own, or a read model",
+            f"SHOW CREATE VIEW {quoted_name(schema, name)};  -- create it in the store, or declare `read_models`",
+            subject=view,
+        )
     if sequences:
         yield ok(f"{_some(sequences)}: sequences are not copied; create them in the stores by hand")
     if parts:
