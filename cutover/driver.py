@@ -132,7 +132,14 @@ class Driver:
         refuse(self._gates(BASIC), "the cutover")
         site = self.site
         gate = site.gate()
-        gate.prepare(site.info, site.domain.table_ids)
+        try:
+            gate.prepare(site.info, site.domain.table_ids)
+        except Busy as error:
+            raise Refused(
+                f"the source's gate cannot be installed now: {error}", domain=state.domain,
+                hint="A transaction has used a table of the domain for longer than a trigger waits; "
+                "see SHOW PROCESSLIST on the source, then try again.",
+            ) from error  # fmt: skip
         row = gate.must_read()
         if row.refuses:
             raise Refused(

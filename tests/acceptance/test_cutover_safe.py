@@ -44,9 +44,9 @@ def written_ledger(
             yield ledger, clients
 
 
-def run(ledger: Ledger, what: str) -> Finished:
+def run(ledger: Ledger, what: str, *options: str) -> Finished:
     """A cutover or rollback by the command line."""
-    return ledger.migration.run(what, "run", DOMAIN, "--confirm", DOMAIN)
+    return ledger.migration.run(what, "run", DOMAIN, "--confirm", DOMAIN, *options)
 
 
 def wait_for_step(ledger: Ledger, step: str, since: int) -> None:
@@ -280,3 +280,23 @@ def _elsewhere(migration: Migration, folder: Path) -> Migration:
     shutil.copy(migration.config, other.config)
     other.config.write_text(other.config.read_text().replace(str(migration.folder), str(folder)))
     return other
+
+
+def test_a_transaction_that_keeps_the_gate_from_being_installed(
+    source_db: SourceDatabase, store_db: StoreDatabase, tmp_path: Path
+) -> None:
+    """The move is refused and nothing is changed; when the transaction has ended it is made."""
+    with migrated_ledger(source_db, [store_db], tmp_path) as ledger:
+        ledger.migration.ok("verify")
+        writer = source_db.connect(autocommit=False)
+        with writer.cursor() as cursor:
+            cursor.execute(insert("open"))
+        refused = run(ledger, "cutover", "--override", "old_writers=it is ours")
+        assert refused.code == ExitCode.REFUSED, refused
+        assert "gate cannot be installed" in refused.err and "SHOW PROCESSLIST" in refused.err, refused
+        assert ledger.state is None or ledger.state.phase == "following"
+        source_db.execute(insert("another"))
+        writer.commit()
+        writer.close()
+        moved = run(ledger, "cutover")
+        assert moved.code == 0, moved
