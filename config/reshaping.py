@@ -67,6 +67,17 @@ class Route(BaseModel):
         return self
 
 
+class Surrogate(BaseModel):
+    """A UUID made of source columns: the same values give the same one in every store and at every time."""
+
+    model_config = STRICT
+
+    of: tuple[str, ...] = Field(min_length=1)
+    """Source columns, in the order of the key that they refer to."""
+    kind: str | None = Field(default=None, alias="as", min_length=1)
+    """What they identify, so that a reference and the row that it refers to get one UUID; unset: the source table."""
+
+
 class PythonFunction(BaseModel):
     """A column computed by a function of the user's own."""
 

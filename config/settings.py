@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
 from config.read_model import ReadModelRule
-from config.reshaping import MaskChoice, PythonFunction, Route, SoftDeleteRule
+from config.reshaping import MaskChoice, PythonFunction, Route, SoftDeleteRule, Surrogate
 from config.strict import STRICT
 from model.position import Flavour
 
@@ -170,6 +170,8 @@ class OutputRule(Part):
     """Source column → what the store gets in place of its values."""
     expr: dict[str, Expression] = {}
     python: dict[str, PythonFunction] = {}
+    surrogate: dict[str, Surrogate] = {}
+    """Target column → the source columns that its UUID is made of."""
     where: str | None = None
     delete_when: SoftDeleteRule | None = None
     """Rows for which this holds count as deleted."""

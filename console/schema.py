@@ -19,6 +19,7 @@ from model.errors import ExitCode, Refused, UsageError
 from stores.control import held_ddl, table_states
 from stores.errors import translated
 from stores.postgres import connect_store
+from sync.postgres import read_models
 from sync.postgres.drift import Difference, differences, render
 from sync.postgres.schema_apply import apply_schema
 from sync.postgres.store_catalog import read_store
@@ -65,6 +66,7 @@ def plan(
         return ExitCode.DIFFERENCES if found else ExitCode.CLEAN
     chosen = [name for name in settings.stores if store in (None, name)]
     scripts = {name: list(statements(planned.plan.targets_of(name))) for name in chosen}
+    models = {name: planned.plan.models_of(name) for name in chosen}
     if invocation.json:
         invocation.emit(
             "crossfade.schema-plan/1",
@@ -72,6 +74,13 @@ def plan(
                 "stores": {
                     name: [{"phase": str(item.phase), "object": str(item.object), "sql": item.sql} for item in items]
                     for name, items in scripts.items()
+                },
+                "read_models": {
+                    name: [
+                        {"object": model.place, "sql": read_models.planned(model), "reads": list(model.reads)}
+                        for model in items
+                    ]
+                    for name, items in models.items()
                 },
                 "notes": {item.id: list(item.notes) for item in planned.plan.plans if item.notes},
             },
@@ -82,6 +91,10 @@ def plan(
         for phase in Phase:
             invocation.say(f"-- {phase.value.replace('_', ' ')}")
             invocation.say(*[f"{item.sql};" for item in items if item.phase is phase])
+        for model in models[name]:
+            invocation.say(f"-- when everything streams: the read model {model.place}")
+            invocation.say(*[f"{sql};" for sql in read_models.planned(model)])
+            invocation.say(f"-- with triggers on {', '.join(model.reads)} that keep it")
     for item in planned.plan.plans:
         invocation.say(*[f"-- note {item.source.id}: {note}" for note in item.notes])
     return ExitCode.CLEAN
@@ -102,12 +115,15 @@ def apply(context: typer.Context) -> None:
         for name, connection in connections.items():
             targets = planned.plan.targets_of(name)
             created[name] = [str(item) for item in apply_schema(connection, targets, Phase.BEFORE_COPY)]
+    models = [str(model) for name in settings.stores for model in planned.plan.models_of(name)]
     if invocation.json:
-        invocation.emit("crossfade.schema-apply/1", {"created": created})
+        invocation.emit("crossfade.schema-apply/1", {"created": created, "read_models": models})
         return
     for name, items in created.items():
         invocation.say(f"{name}: {len(items)} created" if items else f"{name}: nothing to do")
         invocation.say(*[f"  {item}" for item in items])
+    if models:
+        invocation.say(f"made when everything streams: the read models {', '.join(models)}")
     invocation.say("next: crossfade start")
 
 

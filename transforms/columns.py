@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from config.reshaping import Mask, PythonFunction
+from config.reshaping import Mask, PythonFunction, Surrogate
 from config.settings import Constant, Expression, Settings
 from model.errors import ConfigError, ValueRefused
 from model.rows import Field
@@ -24,6 +24,8 @@ from transforms.pgtypes import PgType, parse_type
 from transforms.plan import ColumnKind, ColumnPlan
 from transforms.python_functions import compile_function, compile_inverse
 from transforms.rules import Output, nearest
+from transforms.source_types import family
+from transforms.surrogates import compile_surrogate
 from transforms.target import TargetCheck, TargetColumn, TargetEnum
 from transforms.type_fits import text_casts
 from transforms.types import TypeChoice, TypePolicy, choose_type, enum_type_name, source_spellings
@@ -45,6 +47,8 @@ class OutputColumns:
     """Source column → index into `plans`, of columns that are copied or mapped."""
     masked: dict[str, int] = field(default_factory=dict)
     """Source column → index into `plans`, of columns whose values are masked."""
+    surrogates: list[tuple[int, frozenset[str]]] = field(default_factory=list)
+    """Index into `plans` of each surrogate key, and the source columns that it stands for."""
 
     def position(self, target_name: str) -> int | None:
         """Index into `plans` of the written column called so."""
@@ -115,7 +119,7 @@ def build_columns(
     only = None if rule.only is None else set(_keys(output, dict.fromkeys(rule.only), "only"))
     exclude = set(_keys(output, dict.fromkeys(rule.exclude), "exclude"))
     chosen = [c for c in table.columns if (only is None or c.name in only) and c.name not in exclude]
-    if rule.only is None and not chosen and not rule.expr and not rule.python and not rule.add:
+    if rule.only is None and not chosen and not (rule.expr or rule.python or rule.surrogate or rule.add):
         raise ConfigError("every column is excluded", hint="Skip the table instead.", table=table.id)
     targets = [
         (
@@ -127,6 +131,7 @@ def build_columns(
         for column in chosen
     ]
     extra = [(f"expr.{name}", name) for name in rule.expr] + [(f"python.{name}", name) for name in rule.python]
+    extra += [(f"surrogate.{name}", name) for name in rule.surrogate]
     extra += [(f"add.{name}", name) for name in rule.add]
     names.refuse_collisions([*targets, *extra], "columns", table=table.id)
     for source, target in [*targets, *extra]:
@@ -153,6 +158,8 @@ def build_columns(
             _add_expression(result, table, name, expression, policy)
         for name, function in rule.python.items():
             _add_python(result, settings, table, name, function)
+        for name, surrogate in rule.surrogate.items():
+            _add_surrogate(result, table, name, surrogate)
         for name, constant in rule.add.items():
             _add_constant(result, name, constant)
     except ConfigError as error:
@@ -357,6 +364,24 @@ def _add_python(result: OutputColumns, settings: Settings, table: TableDef, name
     result.targets.append(target)
     if inverse is None:
         result.notes.append(f"column {name}: computed, and no `inverse` says how to turn it back")
+
+
+def _add_surrogate(result: OutputColumns, table: TableDef, name: str, rule: Surrogate) -> None:
+    sources = [source_column(table, source, f"surrogate.{name}.of") for source in rule.of]
+    if any(family(column) == "float" for column in sources):
+        raise ConfigError(
+            "a surrogate key cannot be made of FLOAT or DOUBLE",
+            hint="Name the columns of a key that are whole numbers, decimals, texts or dates.",
+            table=table.id,
+            column=name,
+        )
+    expression = compile_surrogate(rule.kind or table.id.name, [column.name for column in sources], table)
+    nullable = any(column.nullable for column in sources)
+    target = TargetColumn(names.checked(name, "the column's name"), "uuid", nullable=nullable)
+    position = len(result.plans)
+    result.plans.append(ColumnPlan(target, ColumnKind.EXPRESSION, expression=expression, apart=True))
+    result.targets.append(target)
+    result.surrogates.append((position, frozenset(column.name for column in sources)))
 
 
 def _add_constant(result: OutputColumns, name: str, rule: Constant) -> None:

@@ -108,6 +108,9 @@ def _stated_key(output: Output, columns: OutputColumns) -> KeyColumns:
         for source, position in {**columns.masked, **columns.of_source}.items()
         if position in positions and keeps_apart(columns.plans[position])
     }
+    for position, sources in columns.surrogates:
+        if position in positions:
+            covered |= sources
     if not any(covered.issuperset(key) for key in _source_keys(table)):
         raise ConfigError(
             f"nothing makes ({', '.join(stated)}) unique in the source",

@@ -38,6 +38,11 @@ class ReadModel:
         return f"{self.schema}.{self.name}"
 
     @property
+    def reads(self) -> tuple[str, ...]:
+        """Its base tables."""
+        return tuple(way.table for way in self.ways)
+
+    @property
     def fingerprint(self) -> str:
         """16 hex digits over everything that the model is made of."""
         ways = [(way.table, way.sql) for way in self.ways]

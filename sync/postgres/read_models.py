@@ -177,6 +177,11 @@ def _prefix(model: ReadModel) -> str:
     return f"crossfade_{zlib.crc32(model.name.encode()):08x}_"
 
 
+def planned(model: ReadModel) -> list[str]:
+    """What makes the model, for people to read: its table, its rows. Triggers on the tables that it reads follow."""
+    return [*_table_statements(model), f"INSERT INTO {_table(model)} {_select(model)}"]
+
+
 def _table_statements(model: ReadModel) -> list[str]:
     key = ", ".join(quoted(name) for name in model.key)
     made = [

@@ -63,6 +63,9 @@ def outcomes(bed: Reshaping) -> dict[str, str]:
 def test_a_read_model_follows_its_tables(source_db: SourceDatabase, store_db: StoreDatabase, tmp_path: Path) -> None:
     models = {"facts": FACTS, "pairs": PAIRS}
     with reshaping(source_db, {"main": store_db}, tmp_path, *TABLES, read_models=models) as bed:
+        planned = bed.migration.ok("schema", "plan").out
+        assert 'CREATE TABLE "public"."facts" AS SELECT' in planned and "with triggers on" in planned
+        assert "main:public.facts, main:public.pairs" in bed.migration.ok("schema", "apply").out
         bed.start()
         bed.migration.wait(lambda _: not bed.migration.run("readmodel", "list").code)
         assert facts(bed) == [(10, "Ann", 2, "12.50"), (20, "Bob", 1, "1.00"), (30, "Ann", 0, "0")]
