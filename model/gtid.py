@@ -135,11 +135,13 @@ class MariadbGtidSet:
             if not member.strip():
                 continue
             try:
-                domain, server, sequence = (int(part) for part in member.strip().split("-"))
+                domain, server, sequence = map(int, member.split("-"))
             except ValueError:
                 raise ValueError(f"not a MariaDB GTID: {member!r}") from None
             found[domain] = (server, sequence)
-        return MariadbGtidSet(MappingProxyType(dict(sorted(found.items()))))
+        if len(found) > 1:
+            found = dict(sorted(found.items()))
+        return MariadbGtidSet(MappingProxyType(found))
 
     def __str__(self) -> str:
         return ",".join(f"{domain}-{server}-{sequence}" for domain, (server, sequence) in self.domains.items())
@@ -161,7 +163,9 @@ class MariadbGtidSet:
         )
 
     def add(self, gtid: str) -> MariadbGtidSet:
-        """The position after one more transaction of its domain."""
-        merged = dict(self.domains)
-        merged.update(MariadbGtidSet.parse(gtid).domains)
-        return MariadbGtidSet(MappingProxyType(dict(sorted(merged.items()))))
+        """The position after one more transaction of its domain. Called for every transaction of a stream."""
+        [(domain, last)] = MariadbGtidSet.parse(gtid).domains.items()
+        merged = {**self.domains, domain: last}
+        if domain not in self.domains:
+            merged = dict(sorted(merged.items()))
+        return MariadbGtidSet(MappingProxyType(merged))

@@ -15,7 +15,7 @@ from model.tables import TableDef, TableId
 from stores.control.schema_history import SchemaHistory
 from sync.ddl_policy import Meaning, judge
 from sync.mysql.event_types import DELETE_ROWS, IGNORABLE, ROWS, WRITE_ROWS, EventType, event_name
-from sync.mysql.events import EventHeader, TableMap, parse_query, parse_rows_header, parse_table_map, parse_xa_prepare
+from sync.mysql.events import EventHeader, TableMap, parse_query, parse_rows_target, parse_table_map, parse_xa_prepare
 from sync.mysql.lines import LineDecoder, RowLines, line_decoder
 from sync.mysql.reverse_tables import mark_table
 from sync.mysql.transactions import GTID_EVENTS
@@ -258,17 +258,17 @@ class ChangeReader:
         for header, body in transaction.events():
             kind = header.type
             if kind in ROWS:
-                rows = parse_rows_header(kind, body)
-                raw = open_maps.get(rows.table_id)
+                table_id, flags = parse_rows_target(body)
+                raw = open_maps.get(table_id)
                 if raw is None:
-                    raise UndecodableRow("a row event has no table map before it", table_id=rows.table_id)
+                    raise UndecodableRow("a row event has no table map before it", table_id=table_id)
                 table = self._maps[raw][0]
                 if table not in self._tables:
                     continue
                 touched = True
                 if table in wanted and not self._undone(transaction, table):
                     encoded = EncodedRows(self._mapped(raw, transaction.seq), kind, body)
-                    cascades = not rows.flags & NO_FOREIGN_KEY_CHECKS
+                    cascades = not flags & NO_FOREIGN_KEY_CHECKS
                     yield RowsBatch(table, encoded, cascades, len(body))
             elif kind == EventType.TABLE_MAP:
                 table_map = self._table_map(body)

@@ -47,6 +47,7 @@ __all__ = [
     "parse_rotate",
     "parse_rows_header",
     "parse_rows_query",
+    "parse_rows_target",
     "parse_table_map",
     "parse_xa_prepare",
     "parse_xid",
@@ -444,9 +445,18 @@ def parse_rows_query(event_type: int, body: bytes) -> str:
     return bytes(body)[skip:].decode("utf-8", "replace")
 
 
+_ROWS_TARGET: Final = struct.Struct("<IHH")
 _WITH_BEFORE: Final = UPDATE_ROWS | DELETE_ROWS
 _WITH_AFTER: Final = WRITE_ROWS | UPDATE_ROWS
 _VERSION_2: Final = frozenset({E.WRITE_ROWS_V2, E.UPDATE_ROWS_V2, E.DELETE_ROWS_V2, E.PARTIAL_UPDATE_ROWS})
+
+
+def parse_rows_target(body: bytes) -> tuple[int, int]:
+    """The table number and the flags at the start of a row event's body. Raises CorruptEvent when it is too short."""
+    if len(body) < _ROWS_TARGET.size:
+        raise CorruptEvent("a row event is shorter than its header", bytes=len(body))
+    low, high, flags = _ROWS_TARGET.unpack_from(body)
+    return low | high << 32, flags
 
 
 def parse_rows_header(event_type: int, body: bytes) -> RowsHeader:

@@ -32,6 +32,7 @@ def parked(applying: Following) -> int:
 def _small_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few rows suffice for staging and straight COPY."""
     monkeypatch.setattr(apply, "STAGE_ROWS", 5)
+    monkeypatch.setattr(apply, "FRESH_ROWS", 5)
 
 
 def test_what_is_not_new_after_all_is_updated(
