@@ -29,13 +29,13 @@ from sync.mysql.gate_ddl import (
     MARKER,
     MESSAGE,
     PASS,
-    PREFIX,
     Event,
     checked_domain,
     drop_trigger_ddl,
     gate_table_ddl,
     marker_table_ddl,
     pass_table_ddl,
+    trigger_body,
     trigger_ddl,
     trigger_name,
 )
@@ -73,6 +73,18 @@ class GateRow:
         return self.closed and self.left_s is None
 
 
+@dataclass(frozen=True, slots=True)
+class _Trigger:
+    """A trigger of a table as the catalogue has it."""
+
+    table: TableId
+    name: str
+    event: Event
+    before: bool
+    body: str
+    ours: bool
+
+
 class SourceGate:
     """The gate of one domain, through the caller's connection (autocommit, UTC)."""
 
@@ -94,7 +106,13 @@ class SourceGate:
         blocked = self.blocked(info, tables)
         if blocked:
             name, reason = next(iter(blocked.items()))
-            raise Refused(reason, hint="Move that trigger's work elsewhere, or upgrade the source.", table=name)
+            body = trigger_body(self._domain, self._database)
+            raise Refused(
+                reason, table=name,
+                hint="Make that trigger anew (under LOCK TABLES … WRITE, so that no write passes between) with its own "
+                f"statements between BEGIN and END, and this before them: {body}; its definer needs SELECT on "
+                f"{self._database}.*",
+            )  # fmt: skip
         done: list[str] = []
         reverse_tables.create(self._connection, self._database)
         with translated("source"), self._connection.cursor() as cursor:
@@ -130,50 +148,54 @@ class SourceGate:
 
     def missing(self, tables: Iterable[TableId]) -> list[tuple[TableId, Event]]:
         """Triggers that are not there, or do something else than they should."""
-        lacking = []
-        present = self._triggers(tables)
-        for table in tables:
-            for event in Event:
-                body = present.get((table, trigger_name(self._domain, table, event)))
-                wanted = trigger_ddl(self._domain, table, event, self._database).partition("FOR EACH ROW ")[2]
-                if body is None or _plain(body) != _plain(wanted):
-                    lacking.append((table, event))
-        return lacking
+        tables = tuple(tables)
+        wanted = _plain(trigger_body(self._domain, self._database))
+        there = {
+            (one.table, one.event)
+            for one in self._triggers(tables)
+            if (_plain(one.body) == wanted if one.ours else one.before and wanted in _plain(one.body))
+        }
+        return [(table, event) for table in tables for event in Event if (table, event) not in there]
+
+    def hosts(self, tables: Iterable[TableId]) -> list[str]:
+        """Triggers of others that have our gate in them: who takes the gate's row away has to mend these first."""
+        wanted = _plain(trigger_body(self._domain, self._database))
+        return [one.name for one in self._triggers(tables) if not one.ours and wanted in _plain(one.body)]
 
     def blocked(self, info: ServerInfo, tables: Iterable[TableId]) -> dict[str, str]:
-        """Tables that cannot have our triggers, with the reason."""
+        """Tables that have no place for our triggers, with the reason: another's is there, without our gate in it."""
         many = _MANY_TRIGGERS_MARIADB if info.mariadb else _MANY_TRIGGERS_MYSQL
         if info.version >= many:
             return {}
-        found: dict[str, str] = {}
-        tables = tuple(tables)
-        with translated("source"), self._connection.cursor() as cursor:
-            for table in tables:
-                cursor.execute(
-                    "SELECT TRIGGER_NAME, EVENT_MANIPULATION FROM information_schema.TRIGGERS "
-                    "WHERE EVENT_OBJECT_SCHEMA = %s AND EVENT_OBJECT_TABLE = %s AND ACTION_TIMING = 'BEFORE'",
-                    (table.schema, table.name),
-                )
-                for name, event in cursor.fetchall():
-                    if not str(name).startswith(PREFIX):
-                        found[str(table)] = (
-                            f"{table} has the trigger {name} BEFORE {event}, and {info.version_text} allows only one "
-                            "trigger per event: the gate has no place"
-                        )
-        return found
+        wanted = _plain(trigger_body(self._domain, self._database))
+        return {
+            str(
+                one.table
+            ): f"{one.table} has the trigger {one.name} BEFORE {one.event}, and {info.version_text} allows "
+            "only one trigger per event: the gate has no place of its own"
+            for one in self._triggers(tables)
+            if one.before and not one.ours and wanted not in _plain(one.body)
+        }
 
-    def _triggers(self, tables: Iterable[TableId]) -> dict[tuple[TableId, str], str]:
-        found: dict[tuple[TableId, str], str] = {}
+    def _triggers(self, tables: Iterable[TableId]) -> list[_Trigger]:
+        """Every trigger of the tables, ours of this domain and others'."""
+        tables = tuple(tables)
+        ours = {trigger_name(self._domain, table, event) for table in tables for event in Event}
+        found: list[_Trigger] = []
         with translated("source"), self._connection.cursor() as cursor:
             for schema in sorted({table.schema for table in tables}):
                 cursor.execute(
-                    "SELECT EVENT_OBJECT_TABLE, TRIGGER_NAME, ACTION_STATEMENT FROM information_schema.TRIGGERS "
-                    "WHERE TRIGGER_SCHEMA = %s AND TRIGGER_NAME LIKE %s",
-                    (schema, PREFIX.replace("_", r"\_") + "%"),
+                    "SELECT EVENT_OBJECT_TABLE, TRIGGER_NAME, EVENT_MANIPULATION, ACTION_TIMING, ACTION_STATEMENT "
+                    "FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s",
+                    (schema,),
                 )
-                for table, name, body in cursor.fetchall():
-                    text = body.decode() if isinstance(body, bytes) else str(body)
-                    found[(TableId(schema, str(table)), str(name))] = text
+                for name, trigger, event, timing, body in cursor.fetchall():
+                    table = TableId(schema, str(name))
+                    if table in tables:
+                        text = body.decode(errors="replace") if isinstance(body, bytes) else str(body)
+                        found.append(
+                            _Trigger(table, str(trigger), Event(event), timing == "BEFORE", text, str(trigger) in ours)
+                        )
         return found
 
     # -- the row
