@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from config.redaction import redacted
 from config.settings import Settings
+from cutover.readiness import STALE_S
 from model.errors import CrossfadeError
 from reports.judgement import judge
 from reports.proofs import coverage, findings, schema_parity, tables_of, totals
@@ -82,6 +83,7 @@ def _status(control: PostgresConnection, settings: Settings) -> dict[str, Any]:
         "host": daemon.host,
         "source": told.get("source"),
         "reverse": list(told.get("reverse", ())),
+        "domains": list(told.get("domains", ())),
     }
 
 
@@ -167,13 +169,16 @@ def _short(seconds: float | None) -> float | None:
 
 def _domains(control: PostgresConnection, settings: Settings, status: Mapping[str, Any]) -> list[dict[str, Any]]:
     known = {state.domain: state for state in domains.every(control, settings.name)}
-    found = []
+    found: list[dict[str, Any]] = []
     for name in settings.domains:
         state = known.get(name)
         streams = [one for one in status.get("reverse", ()) if one.get("domain") == name]
+        # What going back costs now, as the daemon has just measured it; None of a domain that the source serves.
+        fresh = status.get("domains", ()) if (status["silent_s"] or 0.0) < STALE_S else ()
+        ready = next((one.get("rollback") for one in fresh if one.get("domain") == name), None)
         if state is None:
             found.append({"domain": name, "phase": "following", "side": "source", "epoch": 0, "problem": "",
-                          "reverse": streams, "result": {}})  # fmt: skip
+                          "reverse": streams, "rollback": ready, "result": {}})  # fmt: skip
             continue
         found.append(
             {
@@ -184,6 +189,7 @@ def _domains(control: PostgresConnection, settings: Settings, status: Mapping[st
                 "problem": state.problem,
                 "since": stamp(datetime.fromtimestamp(state.since_s, UTC)),
                 "reverse": streams,
+                "rollback": ready,
                 # The gates of the last check or rehearsal, or the outcome of the last move.
                 "result": dict(state.result),
             }

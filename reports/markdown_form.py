@@ -64,6 +64,10 @@ def _rest(document: Mapping[str, Any]) -> Iterator[str]:
         yield "\n## Domains\n"
         for one in document["domains"]:
             yield f"- {one['domain']}: {one['phase']}, writes on the {one['side']}{_problem(one)}"
+            ready = one.get("rollback")
+            if ready:
+                yield f"  - {_cell(ready['line'])}"
+                yield from (f"  - {alarm['light']}: {_cell(alarm['message'])}" for alarm in ready["alarms"])
     changes = document["changes"]
     yield "\n## Since the last report\n"
     if changes["since"] is None:

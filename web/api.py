@@ -71,14 +71,15 @@ class ApiPages:
         return Document("crossfade.verify-run/1", found)
 
     async def cutover(self, request: Request) -> Response:
-        """Every domain: phase, side, reverse streams, last outcome, last steps."""
+        """Every domain: phase, side, reverse streams, rollback readiness, last outcome, last steps."""
         known = await run_in_threadpool(self._records.domains)
         streams = self._board.status.get("reverse", ())
+        ready = {one["domain"]: one.get("rollback") for one in self._board.status.get("domains", ())}
         found = []
         for name in self._domains:
             mine = [stream for stream in streams if stream.get("domain") == name]
             state = known.get(name, {"phase": "following", "epoch": 0, "side": "source", "problem": "", "steps": []})
-            found.append({"domain": name, **state, "reverse": mine})
+            found.append({"domain": name, **state, "reverse": mine, "rollback": ready.get(name)})
         return Document("crossfade.domains/1", {"domains": found})
 
     async def series(self, request: Request) -> Response:

@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cutover.phases import Phase, Side
+from cutover.readiness import Light
 from model.errors import CrossfadeError
 from web.board import STUCK_S, Board
 from web.records import Records
@@ -72,6 +73,7 @@ class _Series(Collector):
             yield from _stores(status)
             yield from _tables(status)
             yield from _reverse(status)
+            yield from _readiness(status)
         yield from self._domains()
         yield from self._from_control_store()
 
@@ -240,6 +242,43 @@ def _reverse(status: Mapping[str, Any]) -> Iterator[Metric]:
     yield _gauge(
         "crossfade_reverse_streaming", "1 while the way back is open.", labels,
         [([one["domain"], one["store"]], float(one["mode"] == "streaming")) for one in streams],
+    )  # fmt: skip
+
+
+def _readiness(status: Mapping[str, Any]) -> Iterator[Metric]:
+    """Of domains that the stores serve; others have nothing to go back from."""
+    ready = {one["domain"]: one["rollback"] for one in status.get("domains", ()) if one.get("rollback")}
+    name = ["domain"]
+    yield _gauge(
+        "crossfade_rollback_readiness", "1 for the light that going back now has.", ["domain", "light"],
+        [([domain, str(light)], float(found["light"] == light)) for domain, found in ready.items() for light in Light],
+    )  # fmt: skip
+    yield _gauge(
+        "crossfade_rollback_predicted_seconds", "Write stop of a rollback now.", name,
+        [([domain], found["predicted_s"]) for domain, found in ready.items() if found["predicted_s"] is not None],
+    )  # fmt: skip
+    yield _gauge(
+        "crossfade_rollback_stranded_rows", "Rows of the stores that cannot come to the source.", name,
+        [([domain], found["stranded_rows"]) for domain, found in ready.items() if found["stranded_rows"] is not None],
+    )  # fmt: skip
+    yield _gauge(
+        "crossfade_rollback_alarm", "1 for each reason that a rollback is not GREEN.", ["domain", "code"],
+        [([domain, code], 1.0) for domain, found in ready.items()
+         for code in sorted({alarm["code"] for alarm in found["alarms"]})],
+    )  # fmt: skip
+    yield _gauge(
+        "crossfade_rollback_checked_timestamp_seconds", "When the way back was last measured.", name,
+        [([domain], found["at_s"]) for domain, found in ready.items()],
+    )  # fmt: skip
+    yield _gauge(
+        "crossfade_rollback_headroom_seconds", "How long the store keeps what goes back, at the present rate.",
+        ["domain", "store"],
+        [([domain, way["store"]], way["headroom_s"]) for domain, found in ready.items()
+         for way in found["ways"] if way["headroom_s"] is not None],
+    )  # fmt: skip
+    yield _gauge(
+        "crossfade_tombstone_open", "1 while the gate of a finalized domain is not as it must be.", name,
+        [([one["domain"]], float(bool(one.get("tombstone")))) for one in status.get("domains", ())],
     )  # fmt: skip
 
 

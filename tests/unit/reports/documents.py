@@ -38,7 +38,7 @@ def document(**changes: Any) -> dict[str, Any]:
                    "figures": [{"store": "main", "p50_s": 0.1, "p95_s": 0.3, "p99_s": 0.4, "longest_s": 0.4,
                                 "rows": 110, "rows_per_s": 5.5, "observed_s": 20.0}]},
         "domains": [{"domain": "sales", "phase": "following", "side": "source", "epoch": 0, "problem": "",
-                     "reverse": [], "result": {}}],
+                     "reverse": [], "rollback": None, "result": {}}],
         "fingerprints": {"config_sha256": "c" * 64, "positions_sha256": "d" * 64, "transforms": ["ab12"],
                          "positions": {"source": {"position": "bin.1:4", "seq": 7}, "stores": {}}},
         "verdict": {"outcome": "pass", "reasons": []},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
 from xml.etree import ElementTree
@@ -123,3 +124,13 @@ def test_any_text_can_be_in_any_form(text: str) -> None:
     ElementTree.fromstring(junit_form(content))
     assert len(list(csv.reader(io.StringIO(csv_form(content), newline="")))) == 2
     markdown_form(content)
+
+
+@pytest.mark.parametrize("form", [html_form, markdown_form])
+def test_a_way_back_that_is_not_ready_says_why(form: Callable[[dict[str, Any]], str]) -> None:
+    ready = {"light": "RED", "line": "rollback now: not known, 5 rows stranded, RED",
+             "alarms": [{"light": "RED", "message": "the stream has halted", "code": "REVERSE_HALTED"}]}  # fmt: skip
+    (domain,) = document()["domains"]
+    page = form(document(domains=[{**domain, "phase": "live", "side": "stores", "rollback": ready}]))
+    assert ready["line"] in page and "the stream has halted" in page
+    assert "rollback now" not in form(document())
