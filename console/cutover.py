@@ -60,7 +60,7 @@ def plan(context: typer.Context, domain: Domain) -> None:
     if invocation.json:
         invocation.emit("crossfade.cutover-plan/1", document)
         return
-    for title in ("problems", "lossy", "prepare_source", "prepare_stores", "cutover", "rollback"):
+    for title in ("problems", "lossy", "prepare_source", "prepare_stores", "limits", "cutover", "rollback"):
         invocation.say(f"{title}:", *(f"  {line}" for line in document[title] or ["(none)"]))
 
 

@@ -22,10 +22,14 @@ def plan_document(
     domain = domain_plan(settings, name, plan, tables)
     source = [gate_table_ddl(DATABASE), pass_table_ddl(DATABASE), marker_table_ddl(DATABASE)]
     source += [trigger_ddl(name, table, event, DATABASE) for table in domain.table_ids for event in Event]
-    stores = []
+    stores: list[str] = []
+    held: list[str] = []
     for store in domain.stores:
         for table in domain.targets(store):
             stores.append(f"{store}: gate trigger and REPLICA IDENTITY FULL on {table.schema}.{table.name}")
+        for table, limits in domain.limits(store).items():
+            at = f"{store}: {table.schema}.{table.name}"
+            held += [f"{at}.{one.column}: {one.holds.replace('NEW.', '')} ({one.source})" for one in limits]
         slot = stream_name(settings.name, name, store)
         stores.append(f"{store}: publication and logical replication slot {slot}")
         roles = ", ".join(domain.app_roles) or "nobody (no app_roles configured)"
@@ -36,6 +40,7 @@ def plan_document(
         "lossy": [f"{column}: {why}" for column, why in domain.lossy().items()],
         "prepare_source": source,
         "prepare_stores": stores,
+        "limits": held,
         "cutover": [f"{step.name}: {step.title}" for step in (*cutover_steps.BEFORE, *cutover_steps.AFTER)],
         "rollback": [f"{step.name}: {step.title}" for step in (*rollback_steps.BEFORE, *rollback_steps.AFTER)],
     }

@@ -152,14 +152,24 @@ def gate_installed(site: Site, stop: threading.Event) -> GateResult:
     )  # fmt: skip
 
 
+def values_guarded(site: Site, stop: threading.Event) -> GateResult:
+    """The stores refuse what the source could not hold."""
+    lacking = [f"{store}: {table}" for store in site.domain.stores for table in site.value_guard(store).missing()]
+    limited = sum(len(found) for store in site.domain.stores for found in site.domain.limits(store).values())
+    return GateResult(
+        "values_guarded", not lacking, f"not on {', '.join(lacking[:4])}" if lacking else f"{limited} columns limited",
+        "every limit of the source is one of the store", f"crossfade cutover rehearse {site.domain.name}",
+    )  # fmt: skip
+
+
 BASIC: Final[tuple[Check, ...]] = (
     configured, reversible, streaming, no_pending_ddl, quarantined, verified, source_writable, durability, old_writers,
     hooks_callable,
 )  # fmt: skip
 """Asked before anything is installed."""
 CUTOVER: Final[tuple[Check, ...]] = (
-    *BASIC, same_servers, gate_installed, slots_reserved, retention, reverse_privileges, marker_round_trip,
-    reverse_round_trip, predicted_stop,
+    *BASIC, same_servers, gate_installed, values_guarded, slots_reserved, retention, reverse_privileges,
+    marker_round_trip, reverse_round_trip, predicted_stop,
 )  # fmt: skip
 ROLLBACK: Final[tuple[Check, ...]] = (
     configured, source_writable, same_servers, gate_installed, slots_reserved, old_store_writers, reverse_round_trip,

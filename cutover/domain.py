@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from config.settings import Settings
 from model.errors import ConfigError, UsageError
 from model.tables import TableDef, TableId
+from sync.postgres.value_limits import ValueLimit, value_limits
 from transforms.plan import MigrationPlan, TablePlan
 from transforms.reverse import ReversePlan, Reversibility, reverse_plans
 from transforms.rules import table_matches
@@ -47,6 +48,18 @@ class DomainPlan:
     def backs_of(self, store: str) -> tuple[ReversePlan, ...]:
         """The ways back from one store."""
         return tuple(back for back in self.backs if back.plan.target.store == store)
+
+    def limits(self, store: str) -> dict[TargetTable, tuple[ValueLimit, ...]]:
+        """What the columns of every table in one store may hold while there is a way back."""
+        return {
+            table: tuple(
+                limit
+                for back in self.backs_of(store)
+                if (back.plan.target.schema, back.plan.target.name) == (table.schema, table.name)
+                for limit in value_limits(back)
+            )
+            for table in self.targets(store)
+        }
 
     def lossy(self) -> dict[str, str]:
         """Source column → what the way back does to it, where that is not exact."""

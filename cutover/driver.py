@@ -86,7 +86,20 @@ class Driver:
             state = self._finish_rollback(state, self._recovered(state))
         if state.phase in (Phase.PREPARED, Phase.LIVE) and not self.site.reverse.up:
             self._run_reverse(state)
+        if state.phase == Phase.LIVE:
+            self._guard_again()
+        if state.phase == Phase.COMPLETE:
+            self._give_up_way_back()  # a daemon may have ended, or a store been away, before it was done
         return state
+
+    def _guard_again(self) -> None:
+        """Make guards that somebody took away; a table that is busy is shown by the readiness until the next start."""
+        for store in self.site.domain.stores:
+            try:
+                self.site.value_guard(store).prepare()
+            except CrossfadeError as error:
+                log.warning("values_unguarded", store=store, error=str(error))
+                self.site.drop()
 
     def _run_reverse(self, state: DomainState) -> None:
         self.site.gate().set_pass(self._secret)
@@ -122,7 +135,9 @@ class Driver:
         return overridden(measure(checks, self.site, self._stop), self.site.consents.overrides)
 
     def prepare(self) -> DomainState:
-        """Install both gates, close the stores, make slots, arm the reverse streams. Idempotent; refuses nobody.
+        """Install both gates and the guards, close the stores, make slots, arm the reverse streams. Idempotent.
+
+        Nobody is refused on the source.
 
         Raises Refused by a gate, or what the servers raise.
         """
@@ -170,9 +185,10 @@ class Driver:
             self.logbook.note(state.epoch, ("identities", Kind.OBSERVED, found))
 
     def _prepare_store(self, store: str) -> int:
-        """Gate and slot of one store; gives the slot's position. Raises Busy when writers do not let us in."""
+        """Gate, guard and slot of one store; gives the slot's position. Raises Busy when writers do not let us in."""
         site = self.site
         site.store_gate(store).prepare()
+        site.value_guard(store).prepare()
         name = slots.stream_name(site.settings.name, site.domain.name, store)
         return slots.prepare(site.store(store), name, site.domain.targets(store), store)
 
@@ -182,11 +198,17 @@ class Driver:
         if Phase(state.phase) is not Phase.PREPARED:
             raise Refused(f"domain {state.domain} is {state.phase}", hint="See: crossfade cutover status")
         site = self.site
+        hosts = site.gate().hosts(site.domain.table_ids)
+        if hosts:
+            raise Refused(
+                f"other triggers have the gate of {state.domain} in them, and would refuse every write without its row",
+                triggers=", ".join(hosts), hint="Make them anew without it, then try again.",
+            )  # fmt: skip
         site.reverse.stop()
         site.gate().remove(site.domain.table_ids)
         for store in site.domain.stores:
             site.store_gate(store).remove()
-            slots.drop(site.store(store), slots.stream_name(site.settings.name, site.domain.name, store))
+        self._give_up_way_back()
         return self.logbook.move(state, Phase.FOLLOWING, boundary={})
 
     def rehearse(self) -> dict[str, Any]:
@@ -418,9 +440,15 @@ class Driver:
                 )
         site.reverse.stop()
         state = self.logbook.move(state, Phase.COMPLETE)
-        for store in site.domain.stores:
-            slots.drop(site.store(store), slots.stream_name(site.settings.name, site.domain.name, store))
+        self._give_up_way_back()
         return state
+
+    def _give_up_way_back(self) -> None:
+        """Take away what a way back needs in the stores. Idempotent."""
+        site = self.site
+        for store in site.domain.stores:
+            site.value_guard(store).remove()
+            slots.drop(site.store(store), slots.stream_name(site.settings.name, site.domain.name, store))
 
     def _told(self, state: DomainState, run: Run) -> dict[str, Any]:
         stopped = run.write_stop_s

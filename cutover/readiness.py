@@ -76,6 +76,8 @@ class Facts:
     source_closed: bool | None = True
     """Whether the source's gate is closed for good; None: not known."""
     missing_triggers: tuple[str, ...] = ()
+    unguarded: tuple[str, ...] = ()
+    """Tables of the stores that take values which the source could not hold."""
     leaks: int = 0
     """Writes of others to the domain's source tables since the cutover that nobody has looked at."""
     problem: str = ""
@@ -163,6 +165,12 @@ def _alarms(facts: Facts, limits: Limits, predicted: float | None) -> Iterator[A
             "GATE_TRIGGERS_LOST", Light.RED,
             f"the source's gate has lost triggers: {', '.join(facts.missing_triggers[:3])}",
             "They are made again by itself. Find out who dropped them.",
+        )  # fmt: skip
+    if facts.unguarded:
+        yield Alarm(
+            "VALUES_UNGUARDED", Light.AMBER,
+            f"the stores take values that the source could not hold, in {', '.join(facts.unguarded[:3])}",
+            "Make the triggers again by a restart of the daemon: crossfade stop, crossfade start",
         )  # fmt: skip
     if facts.leaks:
         yield Alarm(

@@ -23,6 +23,7 @@ from stores.mysql import MysqlConnection, ServerInfo, connect_source
 from stores.postgres import PostgresConnection, connect_store
 from sync.mysql.gate import SourceGate
 from sync.postgres.gate import StoreGate
+from sync.postgres.value_guard import ValueGuard
 
 READ_TIMEOUT_S = 30.0
 
@@ -99,6 +100,10 @@ class Site:
         return StoreGate(
             self.store(name), name, self.domain.name, self.domain.targets(name), self.domain.app_roles, still_ours
         )
+
+    def value_guard(self, name: str) -> ValueGuard:
+        """What keeps values out of a store that the source could not hold."""
+        return ValueGuard(self.store(name), name, self.domain.name, self.domain.limits(name))
 
     def warm(self) -> None:
         """Open every connection anew, before time counts: one that was idle may have died with its server."""

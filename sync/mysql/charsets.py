@@ -8,11 +8,11 @@ ValueRefused; nothing is replaced in silence.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Final
 
-from model.errors import Refused
+from model.errors import Refused, ValueRefused
 from sync.mysql.charset_tables import LOWER, OVERRIDES, UPPER
 from sync.mysql.forms import is_utf8, refuse_bytes
 
@@ -44,6 +44,8 @@ _TOKENS: Final = {
     "gb18030": rb"[\x81-\xfe][0-9]..|[\x81-\xfe].|.",
 }
 """One character of the character sets whose mapping differs from the codec's."""
+_ALL_OF_UNICODE: Final = frozenset({"utf8mb4", "utf16", "utf16le", "utf32", "gb18030"})
+_BASIC_PLANE: Final = frozenset({"utf8", "utf8mb3", "ucs2"})
 _HOLE: Final = "\ufffd"
 
 
@@ -76,6 +78,46 @@ def decoder(charset: str) -> Decode:
         )
     by_codec = _by_codec(charset, codec)
     return _overridden(charset, by_codec) if charset in OVERRIDES else by_codec
+
+
+@lru_cache(maxsize=64)
+def known_ranges(charset: str) -> tuple[tuple[int, int], ...] | None:
+    """Code points that a character set has, NUL aside, as inclusive ranges in order; None: all of Unicode.
+
+    Raises Refused for a character set that is not known.
+    """
+    if charset in _ALL_OF_UNICODE:
+        return None
+    if charset in _BASIC_PLANE:
+        return ((1, 0xFFFF),)
+    decode = decoder(charset)
+    found: set[str] = set()
+    for code in _codes(charset):
+        try:
+            found.update(decode(code).decode())
+        except ValueRefused:
+            continue  # the character set has no such character
+    return _ranges(sorted(map(ord, found - {"\0"})))
+
+
+def _codes(charset: str) -> Iterator[bytes]:
+    """Every sequence of bytes that may be one character."""
+    octets = [bytes([octet]) for octet in range(256)]
+    yield from octets
+    if charset in MULTI_BYTE:
+        yield from (first + second for first in octets[128:] for second in octets)
+        if charset in ("ujis", "eucjpms"):
+            yield from (b"\x8f" + second + third for second in octets[160:] for third in octets[160:])
+
+
+def _ranges(points: list[int]) -> tuple[tuple[int, int], ...]:
+    found: list[tuple[int, int]] = []
+    for point in points:
+        if found and point == found[-1][1] + 1:
+            found[-1] = (found[-1][0], point)
+        else:
+            found.append((point, point))
+    return tuple(found)
 
 
 def _checked(charset: str) -> Decode:

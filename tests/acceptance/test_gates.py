@@ -69,13 +69,15 @@ def test_every_gate_refuses(mariadb_db: SourceDatabase, store15: StoreDatabase, 
             "AND EVENT_OBJECT_TABLE = 'items' AND EVENT_MANIPULATION = 'DELETE'"
         )
         source_db.execute(f"DROP TRIGGER {trigger}", "SET GLOBAL read_only = 1")
+        store_db.execute("DROP TRIGGER crossfade_values ON items")
         stack.callback(source_db.execute, "SET GLOBAL read_only = 0")
         gates = migration.gates()
         assert not gates["gate_installed"]["passed"] and "items DELETE" in gates["gate_installed"]["value"]
+        assert not gates["values_guarded"]["passed"] and "public.items" in gates["values_guarded"]["value"]
         assert not gates["source_writable"]["passed"]
         assert migration.run("cutover", "run", "stock", "--confirm", "stock").code == ExitCode.REFUSED
         source_db.execute("SET GLOBAL read_only = 0")
-        migration.ok("cutover", "rehearse", "stock")  # makes the trigger again
+        migration.ok("cutover", "rehearse", "stock")  # makes the triggers again
 
         # A write in the store before its cutover halts the way back.
         with store_db.connect() as connection:

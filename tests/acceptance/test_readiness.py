@@ -7,13 +7,18 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import httpx
+import psycopg
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from cutover.report import check_report
 from model.errors import ExitCode
 from servers import Engine
 from tests.support.servers import SourceDatabase, StoreDatabase
 from tests.support.small import Small, small_domain
+
+HTTP = 'http: {listen: "127.0.0.1:0"}\n'
 
 
 def steps_of(migration: Small, name: str) -> list[dict[str, Any]]:
@@ -26,10 +31,21 @@ def steps_of(migration: Small, name: str) -> list[dict[str, Any]]:
 def test_a_way_back_that_breaks_is_red_and_what_it_leaves_behind_is_written_down(
     source_db: SourceDatabase, store_db: StoreDatabase, tmp_path: Path
 ) -> None:
-    with small_domain(source_db, store_db, tmp_path) as migration:
+    with small_domain(source_db, store_db, tmp_path, config=HTTP) as migration:
+        assert readiness_told(migration) == (None, {})
         # Nothing written: nothing to compare, nothing to count.
         migration.move("cutover")
         assert migration.light("GREEN")["stranded_rows"] == 0
+        line, series = readiness_told(migration)
+        assert line is not None and line.endswith("0 rows stranded, GREEN")
+        assert series["crossfade_rollback_readiness"] == {
+            ("stock", "GREEN"): 1,
+            ("stock", "AMBER"): 0,
+            ("stock", "RED"): 0,
+        }
+        assert series["crossfade_rollback_stranded_rows"] == {("stock",): 0} and not series["crossfade_rollback_alarm"]
+        assert 0 < series["crossfade_rollback_predicted_seconds"]["stock",] < 60
+        assert refuses_what_the_source_cannot_hold(store_db)
         shown = migration.ok("status").out
         assert "rollback now: " in shown and "0 rows stranded, GREEN" in shown
         migration.move("rollback")
@@ -44,6 +60,14 @@ def test_a_way_back_that_breaks_is_red_and_what_it_leaves_behind_is_written_down
         ready = migration.light("RED", "REVERSE_HALTED", "ROWS_STRANDED")
         assert ready["stranded_rows"] == 5 and ready["predicted_s"] is None
         assert "5 rows stranded, RED" in migration.ok("cutover", "status", "stock").out
+        line, series = readiness_told(migration)
+        assert line is not None and line.endswith("5 rows stranded, RED")
+        assert series["crossfade_rollback_readiness"]["stock", "RED"] == 1
+        assert series["crossfade_rollback_alarm"]["REVERSE_HALTED", "stock"] == 1
+        assert series["crossfade_rollback_stranded_rows"] == {("stock",): 5}
+        assert not series["crossfade_rollback_predicted_seconds"]
+        migration.ok("report", "make", "--format", "md,json,html")
+        assert "  - rollback now: not known, 5 rows stranded, RED" in migration.ok("report", "show").out
         status = migration.ok("-o", "json", "status").document()
         assert status["health"] != "healthy" and "REVERSE_HALTED" in {reason["code"] for reason in status["reasons"]}
         refused = migration.run("rollback", "run", "stock", "--confirm", "stock")
@@ -69,6 +93,36 @@ def test_a_way_back_that_breaks_is_red_and_what_it_leaves_behind_is_written_down
         migration.ok("verify")
         migration.move("cutover")
         finalized(migration, source_db)
+        assert not refuses_what_the_source_cannot_hold(store_db)
+
+
+def readiness_told(migration: Small) -> tuple[str | None, dict[str, dict[tuple[str, ...], float]]]:
+    """What HTTP says of the way back: the line of the domain, and metric → values of its labels → value."""
+    address = migration.ok("-o", "json", "status").document()["http"]
+    with httpx.Client(base_url=f"http://{address}", timeout=60.0) as client:
+        (domain,) = client.get("/api/v1/cutover").json()["domains"]
+        families = text_string_to_metric_families(client.get("/metrics").text)
+    series = {
+        family.name: {tuple(sample.labels.values()): sample.value for sample in family.samples}
+        for family in families
+        if family.name.startswith("crossfade_rollback_")
+    }
+    if domain["rollback"] is None:
+        return None, {name: found for name, found in series.items() if found}
+    return str(domain["rollback"]["line"]), series
+
+
+def refuses_what_the_source_cannot_hold(store_db: StoreDatabase) -> bool:
+    """Whether an application is told so when it writes a moment after 2038."""
+    with store_db.connect(autocommit=False) as connection:
+        try:
+            connection.execute("UPDATE items SET seen = '2050-01-01' WHERE id = 3")
+        except psycopg.errors.CheckViolation as error:
+            assert (error.diag.constraint_name, error.diag.column_name) == ("crossfade_way_back", "seen")
+            return True
+        finally:
+            connection.rollback()
+        return False
 
 
 def migration_back_and_forth(migration: Small) -> dict[str, Any]:
@@ -80,8 +134,9 @@ def migration_back_and_forth(migration: Small) -> dict[str, Any]:
 
 
 def break_the_way_back(store_db: StoreDatabase) -> None:
-    """Three transactions, the second of which MySQL has no place for."""
+    """Three transactions, the first of which MySQL has no place for: written past every trigger."""
     with store_db.connect(autocommit=False) as connection:
+        connection.execute("SET session_replication_role = replica")
         connection.execute("UPDATE items SET seen = '2050-01-01' WHERE id = 3")
         connection.commit()
         connection.execute("UPDATE items SET name = 'stranded' WHERE id = 1")
@@ -167,7 +222,9 @@ def test_a_write_to_the_source_behind_the_cutover_is_told_kept_and_not_applied(
                 assert leak["thread_id"] == intruder.thread_id()
         assert store_db.rows("SELECT count(*) FROM items WHERE id >= 900") == [(0,)]
         migration.until(lambda _: bool(triggers_of(source_db)))
-        # A new daemon does not apply later ones either.
+        store_db.execute("DROP TRIGGER crossfade_values ON items")
+        migration.light("RED", "SOURCE_LEAK", "VALUES_UNGUARDED")
+        # A new daemon does not apply later ones either, and guards the values again.
         assert migration.terminate() == 0
         source_db.execute(f"DROP TRIGGER {trigger_of(source_db)}", "INSERT INTO items (sku, price) VALUES ('third', 9)")
         migration.start()
@@ -180,6 +237,7 @@ def test_a_write_to_the_source_behind_the_cutover_is_told_kept_and_not_applied(
         assert refused.code == ExitCode.REFUSED and "leaks" in refused.err
         migration.ok("cutover", "leaks", "stock", "--seen")
         migration.light("GREEN")
+        assert refuses_what_the_source_cannot_hold(store_db)
         # Back: what is written now is nobody's leak, and the sides are made equal again before they move.
         migration.move("rollback")
         source_db.execute("INSERT INTO items (sku, price) VALUES ('after', 1)")

@@ -48,6 +48,7 @@ def test_the_oldest_change_that_is_on_its_way_counts_when_it_is_older_than_a_rou
         (_way(mode=""), "REVERSE_DOWN", Light.RED),
         (_way(lag_s=2.1), "REVERSE_LAG", Light.RED),
         (_way(slot=""), "SLOT_LOST", Light.RED),
+        (_with(unguarded=("main: public.items",)), "VALUES_UNGUARDED", Light.AMBER),
         (_way(slot="lost"), "SLOT_LOST", Light.RED),
         (_way(slot="unreserved"), "SLOT_LOST", Light.RED),
         (_way(safe_wal_bytes=1000 * 7200), "WAL_HEADROOM", Light.AMBER),
