@@ -132,14 +132,18 @@ def state_of(connection: PostgresConnection, run: int) -> str | None:
 
 
 def add_findings(connection: PostgresConnection, name: str, run: int, findings: Iterable[StoredFinding]) -> None:
-    """Enter findings, or note that known ones were seen again; repaired, confirmed and gone ones are open again."""
+    """Enter findings, or note that known ones were seen again; repaired, confirmed and gone ones are open again.
+
+    The continuous run, whose number says nothing of when, takes no finding away from the run that people ask by.
+    """
     with connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO crossfade.verify_finding AS f "
             "(name, plan_id, key_digest, key, kind, columns, note, first_run, last_run, leaf, position) "
             "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (name, plan_id, key_digest) DO UPDATE SET "
             "kind = excluded.kind, columns = excluded.columns, note = excluded.note, "
-            "last_run = greatest(f.last_run, excluded.last_run), "
+            "last_run = CASE WHEN EXISTS (SELECT FROM crossfade.verify_run AS r WHERE r.id = excluded.last_run "
+            "AND r.mode = 'continuous') THEN f.last_run ELSE greatest(f.last_run, excluded.last_run) END, "
             "leaf = excluded.leaf, position = excluded.position, "
             "last_seen = clock_timestamp(), state = CASE WHEN f.state = 'accepted' THEN f.state ELSE 'open' END",
             [

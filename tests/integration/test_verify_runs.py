@@ -14,7 +14,7 @@ from stores.control.verify_runs import StoredFinding
 from stores.postgres import connect_store
 from tests.support.servers import StoreDatabase
 from validators.findings import ColumnDifference, Finding, FindingKind, Mode, Outcome, TableVerdict, Verdict
-from validators.journal import conclude
+from validators.journal import conclude, enter_findings
 
 PLAN = "db.t>main:public.t"
 
@@ -78,6 +78,17 @@ def test_a_finding_goes_through_its_states(store_db: StoreDatabase, states: Call
         assert verify_runs.run_of(connection, "m") == last
         running = verify_runs.run_of(connection, "m", begun)
         assert running is not None and (running.state, running.options) == ("running", {"mode": "auto"})
+
+
+def test_what_the_daemon_sees_again_stays_the_finding_of_the_run(
+    store_db: StoreDatabase, states: Callable[[], dict[str, str]]
+) -> None:
+    """`repair --verify RUN` mends it, also when the daemon's own run was begun after that one."""
+    run = remember(SecretStr(store_db.dsn), verdict("1"), {})
+    with store_db.connect() as connection:
+        enter_findings(connection, "m", verify_runs.continuous_run(connection, "m"), verdict("1", "2").tables[0])
+        assert [finding.key["id"] for finding in verify_runs.findings_of(connection, "m", run)] == ["1"]
+    assert states() == {"1": "open", "2": "open"}
 
 
 def test_a_whole_run_proves_its_tables(store_db: StoreDatabase, states: Callable[[], dict[str, str]]) -> None:
