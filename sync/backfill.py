@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 REDO_LIMIT: Final = 3
 """How often a table is begun anew because its definition changed under the copy, before it is held."""
-STOP_POLL_S: Final = 0.1
+STOP_POLL_S: Final = 0.02
 _NO_SUCH_TABLE = 1146
 _NO_SUCH_COLUMN = 1054
 
@@ -86,11 +86,12 @@ class Backfill:
         ]
         for worker in workers:
             worker.start()
+        while any(worker.is_alive() for worker in workers):
+            if stop.wait(STOP_POLL_S):
+                self._halt.set()
+                break
         for worker in workers:
-            while worker.is_alive():
-                worker.join(STOP_POLL_S)
-                if stop.is_set():
-                    self._halt.set()
+            worker.join()
         if self._failure is not None:
             raise self._failure
 

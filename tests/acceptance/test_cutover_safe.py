@@ -288,6 +288,7 @@ def test_a_transaction_that_keeps_the_gate_from_being_installed(
     """The move is refused and nothing is changed; when the transaction has ended it is made."""
     with migrated_ledger(source_db, [store_db], tmp_path) as ledger:
         ledger.migration.ok("verify")
+        ledger.wait_ready()
         writer = source_db.connect(autocommit=False)
         with writer.cursor() as cursor:
             cursor.execute(insert("open"))
