@@ -182,7 +182,7 @@ def test_there_and_back_and_there_again(
     [
         DIES_AT,
         pytest.param(
-            (*dying_steps.points("cutover"), *dying_steps.points("rollback")), marks=pytest.mark.slow, id="everywhere"
+            (*dying_steps.points("cutover"), *dying_steps.points("rollback")), marks=pytest.mark.soak, id="everywhere"
         ),
     ],
 )

@@ -59,6 +59,7 @@ def outcomes(bed: Reshaping) -> dict[str, str]:
     return {table["target"]: table["outcome"] for table in tables}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_read_model_follows_its_tables(source_db: SourceDatabase, store_db: StoreDatabase, tmp_path: Path) -> None:
     models = {"facts": FACTS, "pairs": PAIRS}

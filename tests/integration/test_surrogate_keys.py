@@ -19,6 +19,7 @@ def uid(kind: str, text: str) -> uuid.UUID:
     return uuid.uuid5(uuid.uuid5(ROOT, kind), text)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_rows_and_references_have_one_uuid(
     source_db: SourceDatabase, new_store_db: Callable[[], StoreDatabase], tmp_path: Path
