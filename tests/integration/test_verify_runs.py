@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -78,6 +79,15 @@ def test_a_finding_goes_through_its_states(store_db: StoreDatabase, states: Call
         assert verify_runs.run_of(connection, "m") == last
         running = verify_runs.run_of(connection, "m", begun)
         assert running is not None and (running.state, running.options) == ("running", {"mode": "auto"})
+
+
+def test_a_run_proves_an_empty_table(store_db: StoreDatabase, states: Callable[[], dict[str, str]]) -> None:
+    found = verdict(leaves=0)
+    empty = replace(found, tables=(replace(found.tables[0], source_rows=0, target_rows=0),))
+    remember(SecretStr(store_db.dsn), empty, {})
+    with store_db.connect() as connection:
+        assert verify_proof.coverage(connection, "m")[PLAN].complete
+    assert states() == {}
 
 
 def test_what_the_daemon_sees_again_stays_the_finding_of_the_run(
