@@ -154,7 +154,7 @@ def gate_installed(site: Site, stop: threading.Event) -> GateResult:
 
 def values_guarded(site: Site, stop: threading.Event) -> GateResult:
     """The stores refuse what the source could not hold."""
-    lacking = [f"{store}: {table}" for store in site.domain.stores for table in site.value_guard(store).missing()]
+    lacking = site.unguarded()
     limited = sum(len(found) for store in site.domain.stores for found in site.domain.limits(store).values())
     return GateResult(
         "values_guarded", not lacking, f"not on {', '.join(lacking[:4])}" if lacking else f"{limited} columns limited",

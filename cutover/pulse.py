@@ -103,9 +103,7 @@ class Pulse:
         closed: bool | None = None
         try:
             if time.monotonic() >= self._triggers_due:
-                self._unguarded = tuple(
-                    f"{store}: {table}" for store in site.domain.stores for table in site.value_guard(store).missing()
-                )
+                self._unguarded = site.unguarded()
             closed = self._hold_closed(epoch)
             # A halted stream answers nothing: its own words say more.
             if site.reverse.up:

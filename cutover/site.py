@@ -105,6 +105,10 @@ class Site:
         """What keeps values out of a store that the source could not hold."""
         return ValueGuard(self.store(name), name, self.domain.name, self.domain.limits(name))
 
+    def unguarded(self) -> tuple[str, ...]:
+        """Tables of the stores, as `store: table`, that take values which the source could not hold."""
+        return tuple(f"{store}: {table}" for store in self.domain.stores for table in self.value_guard(store).missing())
+
     def warm(self) -> None:
         """Open every connection anew, before time counts: one that was idle may have died with its server."""
         self.drop()
