@@ -110,6 +110,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="slow: only with --matrix, -m slow or CI=true"))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A server that crashed costs the test that it crashed under, and none of the later ones."""
+    item.config.stash[_SERVERS].revive()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Name the servers that nothing was tested on."""
     missing = config.stash[_SERVERS].missing

@@ -86,8 +86,10 @@ class TailFile:
         return self._mark
 
     def close(self) -> None:
-        """Close the file."""
-        os.close(self._descriptor)
+        """Close the file; a second time does nothing (the number may be another file's by then)."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 class TailSignal:

@@ -17,7 +17,7 @@ import pytest
 from model.errors import UsageError
 from servers import FLAVOURS, Engine, RunningServer, ServerFailed, running, start_server
 from servers.ports import free_port
-from tests.support.servers import MATRIX_SOURCES, MATRIX_STORES, SourceDatabase, StoreDatabase, TestServers
+from tests.support.servers import MATRIX_SOURCES, MATRIX_STORES, SourceDatabase, StoreDatabase, TestServers, Where
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
@@ -223,6 +223,21 @@ def test_a_crashed_run_leaves_nothing(servers: TestServers, number: signal.Signa
     for pid, _, folder in facts:
         assert wait_until_gone(pid)
         assert wait_until_missing(folder.parent)
+
+
+def test_a_shared_server_that_ended_is_started_again_with_its_data() -> None:
+    own = TestServers(Where.AUTO)
+    try:
+        server = own.shared("postgres-15")
+        database(server).execute("CREATE TABLE kept (n int PRIMARY KEY)")
+        own.revive()  # says nothing: it lives
+        server.kill()
+        with pytest.warns(UserWarning, match="postgres-15 ended by itself"):
+            own.revive()
+        assert own.shared("postgres-15") is server
+        assert database(server).rows("SELECT n FROM kept") == []
+    finally:
+        own.close()
 
 
 def test_two_runs_at_once(servers: TestServers) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -82,7 +83,8 @@ class Trap:
 
 _HOW: Final[dict[str, Callable[[Trap], None]]] = {
     "die": lambda trap: die(),
-    "freeze": lambda trap: os.kill(os.getpid(), signal.SIGSTOP),
+    # To this thread, not to the process: another thread may take a signal to the process, and this one would go on.
+    "freeze": lambda trap: signal.pthread_kill(threading.get_ident(), signal.SIGSTOP),
     "wait": Trap.wait,
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ MATRIX_STORES = (*STORES, "postgres-16", "postgres-17")
 REQUIRED = ("mariadb-10.11", "postgres-15")
 """Never skipped in CI; neither is MySQL, in whichever of its flavours can be had."""
 MYSQLS = ("mysql-9.7", "mysql-5.6")
+_LOG_LINES = 60
 
 
 class Where(StrEnum):
@@ -66,12 +68,20 @@ class TestServers:
     def shared(self, name: str) -> RunningServer:
         """The run's server of flavour `name`; skips the test (fails it where the server is required) without one.
 
-        A test that needs to stop or kill its server takes a private one; a shared server found dead is restarted.
+        A test that needs to stop or kill its server takes a private one.
         """
         if name not in self._shared:
             self._shared[name] = self._start(name, None)
-        server = self._shared[name]
-        return server if server.pid else server.restart()
+        return self._shared[name]
+
+    def revive(self) -> None:
+        """Start every shared server again that has ended by itself, on its port and data, and warn with its log."""
+        for name, server in self._shared.items():
+            if not server.pid:
+                lines = server.log.read_text(errors="replace").splitlines() if server.log.exists() else ["no log"]
+                tail = "\n  ".join(lines[-_LOG_LINES:])
+                warnings.warn(f"{name} ended by itself; the end of its log:\n  {tail}", stacklevel=2)
+                server.restart()
 
     def private(self, name: str, options: Options | None = None) -> RunningServer:
         """A server of its own for a test that stops, kills or configures it."""
