@@ -104,6 +104,13 @@ class ColumnPlan:
     reverse: str | None = None
     """EXPRESSION: `source_column = expression over target columns`, how the store's value goes back."""
 
+    @property
+    def reads(self) -> frozenset[int]:
+        """Ordinals of the source columns that its value depends on."""
+        if self.expression is not None:
+            return frozenset(self.expression.columns)
+        return frozenset() if self.source is None else frozenset({self.source})
+
     def value(self, row: Row) -> Field:
         """The column's field for one source row. Raises ValueRefused."""
         result = self.before_casts(row)

@@ -103,7 +103,7 @@ def _column(plan: TablePlan, column: ColumnPlan, row: Row) -> PreviewedColumn:
 
 
 def _reads(plan: TablePlan, column: ColumnPlan, row: Row) -> tuple[tuple[str, Field], ...]:
-    ordinals = column.expression.columns if column.expression else () if column.source is None else (column.source,)
+    ordinals = sorted(column.reads)
     return tuple((plan.source.columns[ordinal].name, row[ordinal]) for ordinal in ordinals)
 
 

@@ -6,21 +6,22 @@ transform is applied here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from model.errors import ValueRefused
 from model.rows import ABSENT, Field, Row
 from stores.mysql import MysqlConnection, ServerInfo
 from sync.mysql.literals import quoted_name
-from sync.mysql.snapshot import raw_rows, run
+from sync.mysql.result_records import Hashed
+from sync.mysql.snapshot import raw_blocks, raw_rows, run
 from sync.mysql.textform import as_is, from_select, select_expression
-from sync.postgres.copy import projector
-from transforms.plan import ColumnPlan, TablePlan
+from transforms.plan import TablePlan
 from validators.canonical.record import CanonicalRow, RecordForm
 from validators.canonical.source_forms import NotPushable
 from validators.keys import source_condition
 from validators.leaves import Digest, KeyRange, Leaves, integer_key_columns
+from validators.source_records import result_digests
 
 REFUSED: Final = b"\x01refused: "
 """Begins the canonical text of a value that the plan refuses: no store can hold it."""
@@ -88,22 +89,27 @@ class SourceSide:
                 int(leaf or 0): (int(count or 0), int(total or 0))
                 for leaf, count, total in raw_rows(self.connection, query)
             }
-        found: dict[int, list[int]] = {}
         position = leaf_index(self.plan, leaves)
-        hash_of, project = self.form.hasher(), projector(self.plan)
-        for source_row in self._source_rows(condition, locking=False):
-            try:
-                fields = project(source_row)
-                row_hash = hash_of(fields)
-                key = None if position is None else int(fields[position] or b"0")  # type: ignore[arg-type]
-            except ValueRefused:
-                row = self.canonical(source_row)
-                row_hash = self.form.hash(row)
-                key = None if position is None else _whole_number(row[position])
-            digest = found.setdefault(leaves.of(key, row_hash), [0, 0])
-            digest[0] += 1
-            digest[1] += row_hash
-        return {leaf: (count, total) for leaf, (count, total) in found.items()}
+        records = result_digests(
+            self.plan,
+            self.form,
+            self._all.ordinals,
+            leaves,
+            -1 if position is None else position,
+            self._slowly(position),
+        )
+        for block in raw_blocks(self.connection, f"SELECT {self._all.columns} FROM {self._from} WHERE {condition}"):
+            records.add(block.data)
+        return records.digests()
+
+    def _slowly(self, position: int | None) -> Callable[[list[bytes | None]], Hashed]:
+        """What becomes of a row with a refused value."""
+
+        def hashed(raw: list[bytes | None]) -> Hashed:
+            row = self.canonical(self._all.row(raw))
+            return self.form.hash(row), None if position is None else _whole_number(row[position])
+
+        return hashed
 
     def hashes(
         self, leaves: Leaves, chosen: Sequence[int], condition: str, within: str = EVERYTHING
@@ -206,22 +212,22 @@ class _Selection:
 
     def __init__(self, plan: TablePlan, info: ServerInfo, ordinals: Sequence[int]) -> None:
         table = plan.source
-        self._ordinals = tuple(ordinals)
+        self.ordinals = tuple(ordinals)
         reads = [from_select(table.columns[ordinal]) for ordinal in ordinals]
         self._converts = tuple((position, read) for position, read in enumerate(reads) if read is not as_is)
         self._blank: list[Field] = [ABSENT] * len(table.columns)
-        self._whole = self._ordinals == tuple(range(len(table.columns)))
+        self._whole = self.ordinals == tuple(range(len(table.columns)))
         self.columns = ", ".join(select_expression(table.columns[ordinal], info) for ordinal in ordinals) or "1"
 
     def row(self, raw: Sequence[bytes | None]) -> Row:
         """A source row; columns that were not read are ABSENT."""
-        fields: list[Field] = list(raw[: len(self._ordinals)])
+        fields: list[Field] = list(raw[: len(self.ordinals)])
         for position, read in self._converts:
             fields[position] = read(raw[position])
         if self._whole:
             return tuple(fields)
         row = self._blank.copy()
-        for ordinal, field in zip(self._ordinals, fields, strict=True):
+        for ordinal, field in zip(self.ordinals, fields, strict=True):
             row[ordinal] = field
         return tuple(row)
 
@@ -229,14 +235,8 @@ class _Selection:
 def _read_by(plan: TablePlan, indexes: Iterable[int], *, filtered: bool) -> list[int]:
     ordinals: set[int] = set(plan.where.columns) if filtered and plan.where else set()
     for index in indexes:
-        ordinals |= _ordinals(plan.columns[index])
+        ordinals |= plan.columns[index].reads
     return sorted(ordinals)
-
-
-def _ordinals(column: ColumnPlan) -> set[int]:
-    if column.expression is not None:
-        return set(column.expression.columns)
-    return set() if column.source is None else {column.source}
 
 
 def leaf_index(plan: TablePlan, leaves: Leaves) -> int | None:

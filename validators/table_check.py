@@ -230,10 +230,7 @@ def blank(plan: TablePlan, mode: Mode, form: RecordForm, why: str = "", next_ste
 
 def excluded_columns(plan: TablePlan) -> tuple[tuple[str, str], ...]:
     """Columns that no comparison covers, with the reason."""
-    read = {column.source for column in plan.columns if column.source is not None}
-    for column in plan.columns:
-        if column.expression is not None:
-            read.update(column.expression.columns)
+    read = {ordinal for column in plan.columns for ordinal in column.reads}
     left = [(column.name, "not migrated") for ordinal, column in enumerate(plan.source.columns) if ordinal not in read]
     written = {column.target.name for column in plan.columns}
     left += [

@@ -35,6 +35,8 @@ cdef class LineColumn:
     cdef bint suspicious(self, Sink sink, Py_ssize_t mark) except -1
     @cython.locals(mark=Py_ssize_t)
     cdef int write(self, Sink sink, const unsigned char* data, Py_ssize_t start, Py_ssize_t length) except -1
+    @cython.locals(mark=Py_ssize_t)
+    cdef int plain(self, Sink sink, const unsigned char* data, Py_ssize_t start, Py_ssize_t length) except -1
 
 
 @cython.final

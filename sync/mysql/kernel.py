@@ -100,22 +100,31 @@ class LineColumn:
             if length == IS_NULL:
                 return put_bytes(sink, rb"\N")
             return self.form.write(sink, data, start, length, True)
+        mark = sink.mark()
+        if not self.plain(sink, data, start, length):
+            return put_bytes(sink, rb"\N")
+        return sink.escape_since(mark)
+
+    def plain(self, sink: Sink, data: bytes, start: int, length: int) -> int:
+        """Write the text of a column that is no constant, not escaped; 0 for NULL, else 1. Raises ValueRefused."""
         value: Field = None
         mark = sink.mark()
+        assert self.form is not None
         if length != IS_NULL:
             self.form.write(sink, data, start, length, False)
             if not self.suspicious(sink, mark):
-                return sink.escape_since(mark)
+                return 1
             value = sink.take(mark)
         elif not self.guard & ALWAYS:
-            return put_bytes(sink, rb"\N")
+            return 0
         for convert in self.converts:
             value = convert(value)
         if value is None:
-            return put_bytes(sink, rb"\N")
+            return 0
         if not isinstance(value, bytes):
             raise ValueRefused("a cast gave no value")
-        return put_bytes(sink, copy_escaped(value))
+        put_bytes(sink, value)
+        return 1
 
 
 class RowReader:

@@ -45,18 +45,25 @@ cdef class EnumNumberForm(EnumForm):
     cdef int write(self, Sink sink, const unsigned char* data, Py_ssize_t start, Py_ssize_t length, bint copy) except -1
 
 
-@cython.final
-cdef class ResultLines:
-    cdef list columns
+cdef class ResultRows:
     cdef readonly Py_ssize_t width
-    cdef Sink sink
     cdef bytearray room
     cdef Py_ssize_t* starts
     cdef Py_ssize_t* lengths
 
     @cython.locals(data=cython.p_const_uchar, at=Py_ssize_t, end=Py_ssize_t, size=Py_ssize_t)
-    cpdef bytes lines(self, bytes body)
+    cdef int walk(self, bytes body) except -1
     @cython.locals(at=Py_ssize_t, size=Py_ssize_t, joined=bytes)
     cdef Py_ssize_t long_row(self, bytes body, Py_ssize_t start) except -1
-    @cython.locals(at=Py_ssize_t, index=Py_ssize_t, size=Py_ssize_t, width=int, column=LineColumn)
-    cdef int row(self, const unsigned char* data, Py_ssize_t start, Py_ssize_t end) except -1
+    @cython.locals(at=Py_ssize_t, index=Py_ssize_t, size=Py_ssize_t, width=int)
+    cdef int split(self, const unsigned char* data, Py_ssize_t start, Py_ssize_t end) except -1
+    cdef int row(self, const unsigned char* data) except -1
+
+
+cdef class ResultLines(ResultRows):
+    cdef list columns
+    cdef Sink sink
+
+    cpdef bytes lines(self, bytes body)
+    @cython.locals(index=Py_ssize_t, column=LineColumn)
+    cdef int row(self, const unsigned char* data) except -1

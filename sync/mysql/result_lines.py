@@ -144,13 +144,11 @@ class EnumNumberForm(EnumForm):
         return put_bytes(sink, self.escaped[index] if copy else self.labels[index])
 
 
-class ResultLines:
-    """Writes lines of some target columns from rows of `width` selected values. One thread at a time."""
+class ResultRows:
+    """Walks over rows of `width` selected values: `row` is called for each, with every value's place in the data."""
 
-    def __init__(self, columns: list[LineColumn], width: int) -> None:
-        self.columns = columns
+    def __init__(self, width: int) -> None:
         self.width = width
-        self.sink = Sink()
         if cython.compiled:
             self.room = bytearray(2 * width * 8)
             self.starts = numbers(self.room)
@@ -158,27 +156,23 @@ class ResultLines:
         else:
             self.starts, self.lengths = [0] * width, [0] * width
 
-    def lines(self, body: bytes) -> bytes:
-        """Lines of a block of whole rows (`whole_rows`), each with its line end.
-
-        Raises ValueRefused when any value has no text form, or a cast refuses it: take the slow way for this block.
-        Raises ConnectionLost for bytes that are no rows of this width.
-        """
+    def walk(self, body: bytes) -> int:
+        """Go over a block of whole rows (`whole_rows`). Raises ConnectionLost for bytes that are no such rows."""
         data = body
         end = len(body)
-        self.sink.reset()
         at = 0
         while at < end:
             size = little(data, at, 3)
             if size == LARGEST:
                 at = self.long_row(body, at)
                 continue
-            self.row(data, at + 4, at + 4 + size)
+            self.split(data, at + 4, at + 4 + size)
+            self.row(data)
             at += 4 + size
-        return self.sink.take(0)
+        return 0
 
     def long_row(self, body: bytes, start: int) -> int:
-        """Write a row of several packets; returns the offset behind it."""
+        """Take a row of several packets; returns the offset behind it."""
         parts = []
         at = start
         while True:
@@ -188,11 +182,12 @@ class ResultLines:
             if size < LARGEST:
                 break
         joined = b"".join(parts)
-        self.row(joined, 0, len(joined))
+        self.split(joined, 0, len(joined))
+        self.row(joined)
         return at
 
-    def row(self, data: bytes, start: int, end: int) -> int:
-        """Write the line of one row."""
+    def split(self, data: bytes, start: int, end: int) -> int:
+        """Find the values of one row."""
         at = start
         for index in range(self.width):
             if at >= end:
@@ -215,6 +210,33 @@ class ResultLines:
             at += size
         if at != end:
             raise broken()
+        return 0
+
+    def row(self, data: bytes) -> int:
+        """Take the row whose values have been found."""
+        raise NotImplementedError
+
+
+class ResultLines(ResultRows):
+    """Writes lines of some target columns from rows of `width` selected values. One thread at a time."""
+
+    def __init__(self, columns: list[LineColumn], width: int) -> None:
+        ResultRows.__init__(self, width)
+        self.columns = columns
+        self.sink = Sink()
+
+    def lines(self, body: bytes) -> bytes:
+        """Lines of a block of whole rows (`whole_rows`), each with its line end.
+
+        Raises ValueRefused when any value has no text form, or a cast refuses it: take the slow way for this block.
+        Raises ConnectionLost for bytes that are no rows of this width.
+        """
+        self.sink.reset()
+        self.walk(body)
+        return self.sink.take(0)
+
+    def row(self, data: bytes) -> int:
+        """Write the line of one row."""
         for index in range(len(self.columns)):
             column = self.columns[index]
             if index:

@@ -21,13 +21,14 @@ SAME = (
     "test_charsets.py",
     "test_textform.py",
     "test_result_lines.py",
+    "test_result_records.py",
 )
 
 
 def test_the_uncompiled_decoder_passes_the_same_tests(tmp_path: Path) -> None:
     if not compiled():
         pytest.skip("the decoder is not compiled here: the tests ran uncompiled already")
-    for name in ("config", "model", "stores", "sync", "transforms"):
+    for name in ("config", "model", "stores", "sync", "transforms", "validators"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.so", "*.pxd", "__pycache__"))
     for name in SAME:
         shutil.copy(ROOT / "tests" / "unit" / "sync" / name, tmp_path / name)
@@ -35,7 +36,8 @@ def test_the_uncompiled_decoder_passes_the_same_tests(tmp_path: Path) -> None:
     support.mkdir(parents=True)
     for package in (tmp_path / "tests", support):
         (package / "__init__.py").touch()
-    shutil.copy(ROOT / "tests" / "support" / "row_images.py", support)
+    for name in ("row_images.py", "result_packets.py"):
+        shutil.copy(ROOT / "tests" / "support" / name, support)
     # A `cython` module that is not Cython's stands for an install without it.
     (tmp_path / "cython.py").write_text("raise ImportError('not installed')\n")
     (tmp_path / "test_mode.py").write_text(

@@ -7,7 +7,7 @@ is the first 60 bits of the record's SHA-256 (FIPS 180-4); sums of such hashes f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -16,7 +16,7 @@ from model.errors import ApplyError
 from model.rows import ABSENT, Row
 from transforms.plan import TablePlan
 from validators.canonical.source_forms import NotPushable, source_sql
-from validators.canonical.target_forms import TargetForm, as_is, target_form
+from validators.canonical.target_forms import TargetForm, target_form
 
 VERSION: Final = 1
 """Raised whenever a canonical text or the record changes, so that stored digests are not compared across versions."""
@@ -80,32 +80,11 @@ class RecordForm:
 
     def record(self, row: CanonicalRow) -> bytes:
         """The record of a canonical row."""
-        return SEPARATOR.join(
-            [
-                b"N" if value is None else b"%d:%b" % (len(value), value) if form.free else value
-                for form, value in zip(self.targets, row, strict=True)
-            ]
-        )
+        return SEPARATOR.join([piece(form, value) for form, value in zip(self.targets, row, strict=True)])
 
     def hash(self, row: CanonicalRow) -> int:
         """The row's hash."""
         return int(sha256(self.record(row)).hexdigest()[:HEX_DIGITS], 16)
-
-    def hasher(self) -> Callable[[Row], int]:
-        """The function from a projected row to its hash, without the canonical row in between."""
-        steps = [(None if form.canonical is as_is else form.canonical, form.free) for form in self.targets]
-
-        def row_hash(fields: Row) -> int:
-            parts = []
-            for (convert, free), field in zip(steps, fields, strict=True):
-                if field is None:
-                    parts.append(b"N")
-                    continue
-                text: bytes = convert(field) if convert is not None else field  # type: ignore[arg-type, assignment]
-                parts.append(b"%d:%b" % (len(text), text) if free else text)
-            return int(sha256(SEPARATOR.join(parts)).hexdigest()[:HEX_DIGITS], 16)
-
-        return row_hash
 
     def same(self, one: CanonicalRow, other: CanonicalRow) -> bool:
         """Whether two canonical rows hold the same values."""
@@ -141,6 +120,11 @@ class RecordForm:
         record = " || E'\\x1f' || ".join(parts)
         digest = f"encode(sha256(convert_to({record}, 'UTF8')), 'hex')"
         return f"('x' || left({digest}, {HEX_DIGITS}))::bit(60)::bigint"
+
+
+def piece(form: TargetForm, value: bytes | None) -> bytes:
+    """What a column's canonical text is in the record."""
+    return b"N" if value is None else b"%d:%b" % (len(value), value) if form.free else value
 
 
 def _joined_mysql(parts: Sequence[str]) -> str:

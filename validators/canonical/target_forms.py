@@ -39,6 +39,10 @@ class TargetForm:
     canonical: Canonical
     same: Same = bytes.__eq__
     """Whether two canonical texts are the same value."""
+    how: str = "call"
+    """What `canonical` does, for the compiled path (`sync.mysql.result_records.CANONICAL`)."""
+    digits: int = 0
+    """Of a `decimal`: digits after the point."""
 
 
 def base_of(column: TargetColumn) -> PgType:
@@ -58,10 +62,12 @@ def target_form(column: TargetColumn) -> TargetForm:
         return _array(name, kind)
     match kind.base:
         case "smallint" | "integer" | "bigint":
-            return TargetForm(text, text, False, _integer)
+            return TargetForm(text, text, False, _integer, how="integer")
         case "numeric":
             if kind.arguments:
-                return TargetForm(text, text, False, _scaled(kind.arguments[1]))
+                return TargetForm(
+                    text, text, False, _scaled(kind.arguments[1]), how="decimal", digits=kind.arguments[1]
+                )
             return TargetForm(f"trim_scale({name})::text", text, False, _unscaled)
         case "real" | "double precision":
             wide = f"{name}::float8::text"
@@ -75,19 +81,19 @@ def target_form(column: TargetColumn) -> TargetForm:
         case "inet":
             return TargetForm(f"abbrev({name})", f"abbrev({name})", False, _address)
         case "date":
-            return TargetForm(text, text, False, as_is)
+            return TargetForm(text, text, False, as_is, how="as_is")
         case "timestamp without time zone" | "time without time zone" | "interval":
-            return TargetForm(text, text, False, _moment)
+            return TargetForm(text, text, False, _moment, how="moment")
         case "timestamp with time zone":
             wall = f"({name} AT TIME ZONE 'UTC')::text"
-            return TargetForm(wall, wall, False, _instant)
+            return TargetForm(wall, wall, False, _instant, how="instant")
         case "jsonb":
-            return TargetForm(text, text, True, _document, _same_document)
+            return TargetForm(text, text, True, _document, _same_document, how="document")
         case "point" | "vector":
             return TargetForm(text, text, False, _floats)
         case _:
             # text, varchar, citext, json, bit, enums: what they print is what they are.
-            return TargetForm(text, text, kind.base not in ("bit", "bit varying"), as_is)
+            return TargetForm(text, text, kind.base not in ("bit", "bit varying"), as_is, how="as_is")
 
 
 def _array(name: str, kind: PgType) -> TargetForm:
