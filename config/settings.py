@@ -264,7 +264,7 @@ class VerifySettings(Part):
     """Reconciliation."""
 
     workers: int = Field(default=2, ge=1, le=64)
-    leaf_rows: int = Field(default=100, ge=1)
+    leaf_rows: int = Field(default=10, ge=1)
     chunk_rows: int = Field(default=200_000, ge=1)
     """Rows that are compared, leased and proven at a time."""
     settle_s: float = Field(default=30.0, gt=0)

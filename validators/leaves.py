@@ -7,7 +7,7 @@ are built here and nowhere else. No I/O.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -92,16 +92,8 @@ class Leaves:
         return f"SELECT (h & {self.divisor - 1})::bigint AS leaf, count(*), sum(h) FROM ({inner}) AS hashes GROUP BY 1"
 
     def finer(self) -> Leaves:
-        """The same cut with leaves of about a sixteenth of the size."""
-        if self.by_key:
-            return Leaves(self.source_column, self.target_column, max(1, self.divisor // FINER))
+        """Buckets of about a sixteenth of the size."""
         return Leaves(None, None, min(MOST_BUCKETS * FINER, self.divisor * FINER))
-
-    def around(self, leaves: Sequence[int]) -> tuple[str, str] | None:
-        """Conditions on source and store that hold for the rows of these leaves, and maybe more; None: of any rows."""
-        if not self.by_key or len(merged(self.range_of(leaf) for leaf in leaves)) > MOST_RANGES:
-            return None
-        return self.conditions(leaves, ("", ""))
 
     def conditions(self, leaves: Iterable[int], row_hash: tuple[str, str]) -> tuple[str, str]:
         """Conditions of the rows of some leaves on source and store; `row_hash` is their SQL on both."""
@@ -172,12 +164,14 @@ def differing(source: Digests, target: Digests) -> list[int]:
     return sorted(found)
 
 
-def batches(leaves: Iterable[int], sizes: Mapping[int, int], most_rows: int) -> Iterable[list[int]]:
-    """Leaves in groups of at most about `most_rows` rows and `MOST_RANGES` ranges."""
+def batches(
+    leaves: Iterable[int], sizes: Mapping[int, int], most_rows: int, most_ranges: int = MOST_RANGES
+) -> Iterable[list[int]]:
+    """Leaves in groups of at most about `most_rows` rows and `most_ranges` ranges."""
     group: list[int] = []
     rows = gaps = 0
     for leaf in leaves:
-        if group and (rows >= most_rows or gaps >= MOST_RANGES):
+        if group and (rows >= most_rows or gaps >= most_ranges):
             yield group
             group, rows, gaps = [], 0, 0
         gaps += 0 if group and leaf == group[-1] + 1 else 1

@@ -68,11 +68,12 @@ class RowCheck:
     _seen: dict[CanonicalRow, tuple[Rows, Rows, int]] = field(default_factory=dict)
     _streamed: dict[CanonicalRow, int] = field(default_factory=dict)
 
-    def run(self, keys: Sequence[CanonicalRow]) -> RowResult:
-        """Compare the rows with these keys until each is decided or the deadline passes."""
-        result = RowResult()
+    def run(self, keys: Sequence[CanonicalRow], result: RowResult | None = None) -> RowResult:
+        """Compare the rows with these keys until each is decided or the deadline passes; `result` grows by them."""
+        if result is None:
+            result = RowResult()
         pending = list(keys)
-        result.compared = len(pending)
+        result.compared += len(pending)
         size = max(10, min(BATCH_KEYS, int(BATCH_BYTES / mean_row_bytes(self.source.plan.source))))
         while pending and not result.stopped:
             again: list[CanonicalRow] = []
@@ -89,8 +90,8 @@ class RowCheck:
                     break
                 self.alignment.pause(PAUSE_S)
             pending = again
-        result.unresolved = pending
-        if not pending and not result.stopped and "relay" not in result.why:
+        result.unresolved += pending
+        if not result.unresolved and not result.stopped and "relay" not in result.why:
             result.why = ""
         return result
 

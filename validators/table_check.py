@@ -21,7 +21,7 @@ from validators.control import detects_flips
 from validators.count_check import compare_counts
 from validators.findings import ColumnDifference, Finding, FindingKind, Mode, Outcome, TableVerdict, Window
 from validators.keyless_check import KeylessCheck
-from validators.leaves import FINER, Digests, Leaves, cut, differing
+from validators.leaves import Digests, Leaves, cut, differing
 from validators.localise import candidates
 from validators.row_check import RowCheck, RowResult
 from validators.source_side import SourceSide
@@ -134,9 +134,7 @@ class TableCheck:
         before = self.alignment.checkpoint()
         within = span.conditions(self.plan)
         size = self.source.size() if rows is None else rows
-        # Our own hashes cost the same however small the leaves are.
-        leaf_rows = self.leaf_rows if self.source.pushed else max(1, self.leaf_rows // FINER)
-        leaves = cut(self.plan, size, self.source.ranges(condition=within[0]), leaf_rows)
+        leaves = cut(self.plan, size, self.source.ranges(condition=within[0]), self.leaf_rows)
         here, there = self._both(leaves, within)
         high = self.alignment.high()
         after = self.alignment.checkpoint()
@@ -185,14 +183,19 @@ class TableCheck:
             size = max(sum(rows for rows, _ in here.values()), sum(rows for rows, _ in there.values()))
             keyless = KeylessCheck(self.source, self.target, self.form, self.alignment, self.changes, most_findings)
             return keyless.run(size)
-        if self.source.pushed and sum(here.get(leaf, (0, 0))[0] for leaf in unequal) > REFINE_ROWS:
-            # Many leaves differ in a few rows: a second scan is cheaper than shipping the hashes of all their rows.
-            narrow, leaves = leaves.around(unequal) or within, leaves.finer()
-            here, there = self._both(leaves, (f"{within[0]} AND {narrow[0]}", f"{within[1]} AND {narrow[1]}"))
+        rows = sum(here.get(leaf, (0, 0))[0] for leaf in unequal)
+        if self.source.pushed and not leaves.by_key and rows > REFINE_ROWS:
+            # Finding the rows of a bucket takes a scan of the table, so a second scan that leaves fewer of them pays.
+            leaves = leaves.finer()
+            here, there = self._both(leaves, within)
             unequal = differing(here, there)
-        keys = candidates(self.source, self.target, leaves, unequal, here, there, within)
         check = RowCheck(self.source, self.target, self.form, self.alignment, self.changes, most_findings)
-        return check.run(keys)
+        result = RowResult()
+        for keys in candidates(self.source, self.target, leaves, unequal, here, there, within):
+            check.run(keys, result)
+            if result.stopped:
+                break
+        return result
 
     def _control(self) -> bool | None:
         row = self.target.first()
