@@ -51,6 +51,8 @@ class SourceSettings(Part):
     position: Literal["auto", "gtid", "file"] = "auto"
     server_id: int | None = Field(default=None, ge=1, le=2**32 - 1)
     """Our replica id; unset: derived from the migration's name."""
+    replicas: tuple[Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$")], ...] = ()
+    """`host:port` of servers that may take the source's place: a cutover waits until they have what it rests on."""
     heartbeat_s: float = Field(default=5.0, gt=0, le=300)
     connect_timeout_s: float = Field(default=10.0, gt=0)
     _gate_pass: SecretStr | None = PrivateAttr(default=None)
@@ -59,6 +61,11 @@ class SourceSettings(Part):
     def gate_pass(self) -> SecretStr | None:
         """The pass that our sessions show at a closed gate; never in the file, a daemon makes its own."""
         return self._gate_pass
+
+    def of_replica(self, address: str) -> SourceSettings:
+        """These settings for one of the replicas."""
+        host, _, port = address.rpartition(":")
+        return self.model_copy(update={"host": host.strip("[]"), "port": int(port)})
 
     def with_gate_pass(self, secret: str) -> SourceSettings:
         """These settings for sessions that may write through our own gate."""

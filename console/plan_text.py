@@ -30,6 +30,8 @@ def plan_document(
         for table, limits in domain.limits(store).items():
             at = f"{store}: {table.schema}.{table.name}"
             held += [f"{at}.{one.column}: {one.holds.replace('NEW.', '')} ({one.source})" for one in limits]
+        held += [f"{store}: {column}: what cannot go back is found by the reverse stream, which halts"
+                 for column in domain.unlimited(store)]  # fmt: skip
         slot = stream_name(settings.name, name, store)
         stores.append(f"{store}: publication and logical replication slot {slot}")
         roles = ", ".join(domain.app_roles) or "nobody (no app_roles configured)"

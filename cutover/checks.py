@@ -13,6 +13,7 @@ from typing import Final
 from cutover.divergence_steps import EXPORT
 from cutover.gate_result import Check, GateResult
 from cutover.phases import Phase
+from cutover.replicas import replicas_follow
 from cutover.server_checks import (
     durability,
     no_pending_ddl,
@@ -144,11 +145,10 @@ def hooks_callable(site: Site, stop: threading.Event) -> GateResult:
 def gate_installed(site: Site, stop: threading.Event) -> GateResult:
     """Gate triggers on both sides."""
     lacking = [f"{table} {event}" for table, event in site.gate().missing(site.domain.table_ids)]
-    for store in site.domain.stores:
-        lacking += [f"{store}: {table}" for table in site.store_gate(store).missing()]
+    lacking += site.ungated()
     return GateResult(
         "gate_installed", not lacking, ", ".join(lacking[:4]) or "on every table", "on every table",
-        f"crossfade cutover rehearse {site.domain.name}",
+        f"Before the cutover: crossfade cutover rehearse {site.domain.name}. After it: crossfade stop, crossfade start",
     )  # fmt: skip
 
 
@@ -156,9 +156,13 @@ def values_guarded(site: Site, stop: threading.Event) -> GateResult:
     """The stores refuse what the source could not hold."""
     lacking = site.unguarded()
     limited = sum(len(found) for store in site.domain.stores for found in site.domain.limits(store).values())
+    left = [f"{store}: {column}" for store in site.domain.stores for column in site.domain.unlimited(store)]
+    value = f"not on {', '.join(lacking[:4])}" if lacking else f"{limited} columns limited"
+    if left:
+        value += f"; judged by the reverse stream only: {', '.join(left[:4])}" + (" …" if left[4:] else "")
     return GateResult(
-        "values_guarded", not lacking, f"not on {', '.join(lacking[:4])}" if lacking else f"{limited} columns limited",
-        "every limit of the source is one of the store", f"crossfade cutover rehearse {site.domain.name}",
+        "values_guarded", not lacking, value, "every limit of the source is one of the store",
+        f"crossfade cutover rehearse {site.domain.name}",
     )  # fmt: skip
 
 
@@ -169,10 +173,11 @@ BASIC: Final[tuple[Check, ...]] = (
 """Asked before anything is installed."""
 CUTOVER: Final[tuple[Check, ...]] = (
     *BASIC, same_servers, gate_installed, values_guarded, slots_reserved, retention, reverse_privileges,
-    marker_round_trip, reverse_round_trip, predicted_stop,
+    replicas_follow, marker_round_trip, reverse_round_trip, predicted_stop,
 )  # fmt: skip
 ROLLBACK: Final[tuple[Check, ...]] = (
-    configured, source_writable, same_servers, gate_installed, slots_reserved, old_store_writers, reverse_round_trip,
+    configured, source_writable, same_servers, gate_installed, slots_reserved, old_store_writers, replicas_follow,
+    reverse_round_trip,
 )  # fmt: skip
 DIVERGING: Final[tuple[Check, ...]] = (configured, source_writable, same_servers, gate_installed)
 """Of a rollback that leaves writes behind: what it cannot do without."""

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any, Final
 
 from cutover.hooks import HookEvent
 from cutover.phases import Side
+from cutover.replicas import gate_is, marked, wait_for_replicas
 from cutover.rounds import drained
 from cutover.site import Site
 from cutover.step import Run, Step
 from model.errors import Busy, CrossfadeError, TimedOut
 from stores.mysql import binlog_end
-from sync.mysql.source_ids import next_auto_increment
+from sync.mysql.source_ids import next_auto_increments
 from sync.postgres import slots
 from sync.postgres.sequences import put_ahead
 
 CLOSE_TRIES: Final = 5
 DRAIN_S: Final = 10.0
 REVERSE_S: Final = 5.0
+REPLICA_S: Final = 5.0
 ROWS_SENT: Final = "rows_sent_back"
 """Fact of the boundary: by it a rollback knows that nothing was written since."""
 
@@ -89,7 +92,7 @@ class Mark(Step):
     name, title = "mark", "write the marker row; the position after it is what every store must reach"
 
     def do(self, site: Site, run: Run) -> Mapping[str, Any]:
-        number = site.gate().mark()
+        number = run.marked = site.gate().mark()
         run.marker = binlog_end(site.source(), site.info)
         return {"number": number, "position": str(run.marker)}
 
@@ -98,8 +101,12 @@ class Drain(Step):
     name, title = "drain", "every store's checkpoint row has passed the marker"
 
     def do(self, site: Site, run: Run) -> Mapping[str, Any]:
-        assert run.marker is not None
-        return drained(site, run.marker, DRAIN_S, run.stop)
+        assert run.marker is not None and run.marked is not None
+        took = drained(site, run.marker, DRAIN_S, run.stop)
+        if site.settings.source.replicas:
+            reached = marked(site, run.marked)
+            took["replicas"] = round(wait_for_replicas(site, reached, "the marker", REPLICA_S, run.stop), 4)
+        return took
 
 
 class FinalComparison(Step):
@@ -115,13 +122,10 @@ class Sequences(Step):
     name, title = "sequences", "put identities ahead of every id of the source, and read them back"
 
     def do(self, site: Site, run: Run) -> Mapping[str, Any]:
+        least = next_auto_increments(site.source(), site.domain.tables)
         found: dict[str, Any] = {}
-        for plan in site.domain.plans:
-            least = next_auto_increment(site.source(), plan.source)
-            if least is not None:
-                value = put_ahead(site.store(plan.target.store), plan.target, least)
-                if value is not None:
-                    found[str(plan.target)] = value
+        for store in site.domain.stores:
+            found |= put_ahead(site.store(store), site.domain.aheads(store, least))
         return found
 
 
@@ -143,7 +147,15 @@ class NoReturn(Step):
     def do(self, site: Site, run: Run) -> Mapping[str, Any]:
         if not site.gate().extend_for_good(run.epoch):
             raise GateSlipped("the gate's time was over before the point of no return", domain=site.domain.name)
+        # A replica that lacks it is waited for by whoever settles this: the row says that there is no way back.
+        closing_is_kept(site, run.epoch, REPLICA_S, run.stop)
         return {"write_stop_s": round(run.write_stop_s or 0.0, 4)}
+
+
+def closing_is_kept(site: Site, epoch: int, timeout_s: float, stop: threading.Event) -> None:
+    """Wait until a failover of the source could not open it again. Raises ReplicaBehind."""
+    kept = gate_is(site, lambda row: row.final and row.epoch >= epoch)
+    wait_for_replicas(site, kept, "the closing of the gate, so a failover might lose it", timeout_s, stop)
 
 
 class SendBack(Step):

@@ -6,9 +6,10 @@ For when the reverse stream cannot go on. Everything else is as in any rollback.
 from __future__ import annotations
 
 import itertools
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
+
+import structlog
 
 from cutover.rollback_steps import (
     AFTER,
@@ -21,13 +22,17 @@ from cutover.rollback_steps import (
 )
 from cutover.site import Site
 from cutover.step import Run, Step
+from cutover.stranded_compare import ComparedStore
 from cutover.stranded_file import write_stranded
 from model.errors import CrossfadeError
+from stores.errors import translated
 from stores.retry import retrying
 from sync.mysql import reverse_tables
 from sync.postgres import slots
 from sync.postgres.pgoutput import lsn_text
-from sync.stranded import StrandedReader, StrandedTransaction
+from sync.stranded import StrandedReader
+
+log = structlog.get_logger(__name__)
 
 __all__ = ["AFTER", "BEFORE", "EXPORT"]
 
@@ -47,11 +52,11 @@ class ExportStranded(Step):
                 store: {"after": lsn_text(after[store]), "until": lsn_text(run.boundary[store])} for store in after
             },
         }  # fmt: skip
-        readers = [stranded_reader(site, store, after[store], run.boundary[store]) for store in after]
+        readers = [stranded_source(site, store, after[store], run.boundary[store]) for store in after]
         path = settings.report.directory / f"stranded-{domain}-{run.epoch}.jsonl"
         for attempt in retrying(settings.retry, run.stop, f"writing down what is stranded of {domain}"):
             with attempt:  # the server takes a moment to see that the stream has let go of the slot
-                found = itertools.chain.from_iterable(_read(reader, run.stop) for reader in readers)
+                found = itertools.chain.from_iterable(reader.transactions(run.stop) for reader in readers)
                 written = write_stranded(path, about, found)
         if run.stop.is_set():
             raise CrossfadeError("the rollback was cancelled", hint="", domain=domain)
@@ -59,8 +64,18 @@ class ExportStranded(Step):
         return written.document()
 
 
-def _read(reader: StrandedReader, stop: threading.Event) -> Iterator[StrandedTransaction]:
-    return reader.transactions(stop)
+def stranded_source(site: Site, store: str, after: int, until: int) -> StrandedReader | ComparedStore:
+    """What tells one store's stranded writes: its log, or when that is lost the rows themselves.
+
+    Only behind closed gates: rows that move cannot be compared.
+    """
+    name = slots.stream_name(site.settings.name, site.domain.name, store)
+    with translated(f"store {store}"):
+        status = slots.slot_status(site.store(store), name)
+    if status is None or status.lost:
+        log.warning("stranded_by_comparison", domain=site.domain.name, store=store)
+        return ComparedStore(site.settings, site.domain, store, site.info, until)
+    return stranded_reader(site, store, after, until)
 
 
 def source_has(site: Site, store: str) -> int:

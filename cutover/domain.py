@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from config.settings import Settings
 from model.errors import ConfigError, UsageError
 from model.tables import TableDef, TableId
-from sync.postgres.value_limits import ValueLimit, value_limits
+from sync.postgres.sequences import Ahead
+from sync.postgres.value_limits import ValueLimit, unlimited, value_limits
 from transforms.plan import MigrationPlan, TablePlan
 from transforms.reverse import ReversePlan, Reversibility, reverse_plans
 from transforms.rules import table_matches
@@ -60,6 +61,30 @@ class DomainPlan:
             )
             for table in self.targets(store)
         }
+
+    def unlimited(self, store: str) -> tuple[str, ...]:
+        """`schema.table.column` of one store whose values only the reverse stream can judge."""
+        return tuple(
+            f"{back.plan.target.schema}.{back.plan.target.name}.{column}"
+            for back in self.backs_of(store)
+            for column in unlimited(back)
+        )
+
+    def aheads(self, store: str, least: Mapping[TableId, int]) -> tuple[Ahead, ...]:
+        """What the identities of one store must begin above; `least`: the source's next ids.
+
+        Tables in which rows of one source table get ids, in any store, count in steps of their own.
+        """
+        counting: dict[TableId, list[TargetTable]] = {}
+        for plan in self.plans:
+            if plan.source.id in least and any(column.identity for column in plan.target.columns):
+                counting.setdefault(plan.source.id, []).append(plan.target)
+        return tuple(
+            Ahead(table, least[source], share, len(tables))
+            for source, tables in counting.items()
+            for share, table in enumerate(tables)
+            if table.store == store
+        )
 
     def lossy(self) -> dict[str, str]:
         """Source column → what the way back does to it, where that is not exact."""

@@ -93,12 +93,16 @@ class Driver:
         return state
 
     def _guard_again(self) -> None:
-        """Make guards that somebody took away; a table that is busy is shown by the readiness until the next start."""
+        """Make guards and gates that somebody took away; of a busy table the readiness tells until the next start."""
         for store in self.site.domain.stores:
             try:
                 self.site.value_guard(store).prepare()
+                gate = self.site.store_gate(store)
+                if gate.missing():
+                    gate.prepare()
+                    gate.let_in()  # one that was gone as a whole is made closed
             except CrossfadeError as error:
-                log.warning("values_unguarded", store=store, error=str(error))
+                log.warning("store_unguarded", store=store, error=str(error))
                 self.site.drop()
 
     def _run_reverse(self, state: DomainState) -> None:
@@ -277,7 +281,11 @@ class Driver:
         passed: list[bool] = []
 
         def decide() -> None:
-            passed[:] = [not self.site.gate().abandon(state.epoch, state.epoch + 1)]
+            final = not self.site.gate().abandon(state.epoch, state.epoch + 1)
+            if final:
+                # Asked again from the row on until it is so: a failover meanwhile may have lost the closing.
+                cutover_steps.closing_is_kept(self.site, state.epoch, cutover_steps.REPLICA_S, self._stop)
+            passed[:] = [final]
 
         self.site.drop()
         if not until_done(decide, self.site, self.logbook, self._stop):
@@ -385,6 +393,9 @@ class Driver:
                     # It was our own, and has ended: an application that holds the row must not keep the stores closed.
                 row = gate.must_read()
                 reopened = row.epoch == state.epoch and not row.closed
+            if not reopened and (run is None or chosen.in_doubt):
+                # Nor may it find its row again behind a failover.
+                rollback_steps.epoch_is_kept(self.site, state.epoch + 1, self._stop)
             passed[:] = [reopened]
 
         self.site.drop()
@@ -410,6 +421,12 @@ class Driver:
     def _finish_rollback(self, state: DomainState, run: Run) -> DomainState:
         if Phase(state.phase) is not Phase.RETURNING:
             state = self.logbook.move(state, Phase.RETURNING, seen=True, boundary=run.boundary, side=str(Side.SOURCE))
+
+        def open_for_good() -> None:
+            rollback_steps.keep_open(self.site, state.epoch, self._stop)
+
+        if not until_done(open_for_good, self.site, self.logbook, self._stop):
+            raise _unsettled(state)
         if not insist(rollback_steps.AFTER, self.site, run, self.logbook, self._stop):
             raise _unsettled(state)
         return self.logbook.move(state, Phase.PREPARED)

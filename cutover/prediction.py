@@ -14,8 +14,8 @@ from cutover.final_check import FinalCheck
 from cutover.site import Site
 from cutover.trips import TripFigures
 from stores.errors import translated
-from sync.mysql.source_ids import next_auto_increment
-from sync.postgres.sequences import next_id
+from sync.mysql.source_ids import next_auto_increments
+from sync.postgres.sequences import next_ids
 
 MARGIN_S: Final = 0.25
 """Added to the high figure: journal entries and whatever nobody measures."""
@@ -47,7 +47,7 @@ def cutover_parts(site: Site, check: FinalCheck) -> tuple[Part, ...]:
         Part("close_source", 0.0, _oldest_writer_s(site)),
         _timed("prove_closed", lambda: site.gate().missing(site.domain.table_ids)),
         _timed("final_check", check.count),
-        _timed("sequences", lambda: [next_auto_increment(site.source(), plan.source) for plan in site.domain.plans]),
+        _timed("sequences", lambda: (next_auto_increments(site.source(), site.domain.tables), *_next_ids(site))),
     )
 
 
@@ -63,8 +63,16 @@ def rollback_parts(site: Site, check: FinalCheck) -> tuple[Part, ...]:
     return (
         _timed("prove_closed", canaries),
         _timed("final_check", check.count),
-        _timed("counters", lambda: [next_id(site.store(plan.target.store), plan.target) for plan in site.domain.plans]),
+        _timed("counters", lambda: _next_ids(site)),
     )
+
+
+def _next_ids(site: Site) -> list[int]:
+    return [
+        value
+        for store in site.domain.stores
+        for value in next_ids(site.store(store), site.domain.targets(store)).values()
+    ]
 
 
 def _timed(step: str, act: Callable[[], Any]) -> Part:

@@ -57,6 +57,7 @@ class Pulse:
         self._counted_due = 0.0
         self._missing: tuple[str, ...] = ()
         self._unguarded: tuple[str, ...] = ()
+        self._ungated: tuple[str, ...] = ()
         self.readiness: Readiness | None = None
         """Of a domain that the stores serve, else None."""
         self.tombstone_open = ""
@@ -104,6 +105,7 @@ class Pulse:
         try:
             if time.monotonic() >= self._triggers_due:
                 self._unguarded = site.unguarded()
+                self._ungated = site.ungated()
             closed = self._hold_closed(epoch)
             # A halted stream answers nothing: its own words say more.
             if site.reverse.up:
@@ -117,7 +119,7 @@ class Pulse:
         limits = site.settings.cutover
         facts = Facts(
             site.domain.name, ways, site.reverse_trips.figures(), self._steps_s, self._stranded(ways), closed,
-            self._missing, self._unguarded, self._leaks(), problem,
+            self._missing, self._unguarded, self._ungated, self._leaks(), problem,
         )  # fmt: skip
         return judge(
             facts, Limits(limits.max_lag_s, limits.max_write_stop_s, limits.min_retention_s), time.time()

@@ -78,6 +78,8 @@ class Facts:
     missing_triggers: tuple[str, ...] = ()
     unguarded: tuple[str, ...] = ()
     """Tables of the stores that take values which the source could not hold."""
+    ungated: tuple[str, ...] = ()
+    """Tables of the stores whose writers no gate could turn away."""
     leaks: int = 0
     """Writes of others to the domain's source tables since the cutover that nobody has looked at."""
     problem: str = ""
@@ -170,6 +172,11 @@ def _alarms(facts: Facts, limits: Limits, predicted: float | None) -> Iterator[A
         yield Alarm(
             "VALUES_UNGUARDED", Light.AMBER,
             f"the stores take values that the source could not hold, in {', '.join(facts.unguarded[:3])}",
+            "Make the triggers again by a restart of the daemon: crossfade stop, crossfade start",
+        )  # fmt: skip
+    if facts.ungated:
+        yield Alarm(
+            "STORE_GATE_LOST", Light.RED, f"the stores' gate has lost triggers: {', '.join(facts.ungated[:3])}",
             "Make the triggers again by a restart of the daemon: crossfade stop, crossfade start",
         )  # fmt: skip
     if facts.leaks:

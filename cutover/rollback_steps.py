@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from cutover.cutover_steps import GateSlipped
+from cutover.cutover_steps import REPLICA_S, GateSlipped
 from cutover.hooks import HookEvent, HookFailed
 from cutover.phases import Side
+from cutover.replicas import gate_is, sent_back, wait_for_replicas
 from cutover.site import Site
 from cutover.step import Run, Step
 from model.errors import Busy
 from stores.mysql import binlog_end
 from sync.mysql.source_ids import burn_ids
 from sync.postgres import slots
-from sync.postgres.sequences import next_id
+from sync.postgres.sequences import next_ids
 
 SHUT_S: Final = 3.0
 DRAIN_S: Final = 15.0
@@ -80,6 +82,9 @@ class DrainBack(Step):
     def do(self, site: Site, run: Run) -> Mapping[str, Any]:
         began = time.monotonic()
         site.reverse.wait_for(run.boundary, DRAIN_S, site.source())
+        for store, lsn in run.boundary.items():
+            come = sent_back(site, store, lsn)
+            wait_for_replicas(site, come, f"what store {store} has sent back", DRAIN_S, run.stop)
         return {"took_s": round(time.monotonic() - began, 4)}
 
 
@@ -108,10 +113,11 @@ class Counters(Step):
         if nothing_written(site, run):
             return UNTOUCHED
         found: dict[str, Any] = {}
-        for plan in site.domain.plans:
-            least = next_id(site.store(plan.target.store), plan.target)
-            if least is not None:
-                found[str(plan.source.id)] = burn_ids(site.passing(), plan.source, least)
+        for store in site.domain.stores:
+            ids = next_ids(site.store(store), site.domain.targets(store))
+            for plan in site.domain.plans_of(store):
+                if plan.target in ids:
+                    found[str(plan.source.id)] = burn_ids(site.passing(), plan.source, ids[plan.target])
         return found
 
 
@@ -135,6 +141,24 @@ class ReopenSource(Step):
         return {"write_stop_s": round(run.write_stop_s or 0.0, 4)}
 
 
+def keep_open(site: Site, epoch: int, stop: threading.Event) -> None:
+    """After the point of no return: the source is open, also if a failover has lost that, and its replicas have it.
+
+    Raises ReplicaBehind, Busy.
+    """
+    gate = site.gate()
+    row = gate.must_read()
+    if row.final and row.epoch < epoch:
+        gate.reopen(row.epoch, epoch)
+    epoch_is_kept(site, epoch, stop)
+
+
+def epoch_is_kept(site: Site, epoch: int, stop: threading.Event) -> None:
+    """Wait until no failover of the source could bring back a gate row of before `epoch`. Raises ReplicaBehind."""
+    kept = gate_is(site, lambda row: row.epoch >= epoch)
+    wait_for_replicas(site, kept, f"epoch {epoch} of the gate, so a failover might lose it", REPLICA_S, stop)
+
+
 class FlipBack(Step):
     name, title = "flip", "tell the hooks to write to the source from now on"
 
@@ -146,8 +170,17 @@ class Rearm(Step):
     name, title = "rearm", "the reverse stream stands by again, from the boundary on"
 
     def do(self, site: Site, run: Run) -> Mapping[str, Any]:
+        site.reverse.stop(site.domain.stores)
+        renewed = []
+        for store in site.domain.stores:
+            # The stores are closed, and what they had is in the source or written down: nothing waits in a lost slot.
+            name = slots.stream_name(site.settings.name, site.domain.name, store)
+            position = slots.renew(site.store(store), name, site.domain.targets(store), store)
+            if position is not None:
+                run.boundary[store] = max(run.boundary[store], position)
+                renewed.append(store)
         site.reverse.start(run.epoch, run.boundary, armed=True)
-        return {}
+        return {"slots_made_anew": renewed} if renewed else {}
 
 
 class ConfirmBack(Step):

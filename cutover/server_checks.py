@@ -135,9 +135,11 @@ def slots_reserved(site: Site, stop: threading.Event) -> GateResult:
             bad.append(f"{store}: no slot")
         elif status.wal_status not in ("reserved", "extended"):
             bad.append(f"{store}: {status.wal_status}")
+    name = site.domain.name
     return GateResult(
         "slots_reserved", not bad, ", ".join(bad) or "reserved", "reserved",
-        f"crossfade cutover rehearse {site.domain.name}",
+        f"Before the cutover: crossfade cutover rehearse {name}. After it the rows written since must be found by "
+        f"comparing both sides: crossfade rollback run {name} --confirm {name} --accept-divergence {name}",
     )  # fmt: skip
 
 

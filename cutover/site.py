@@ -58,6 +58,7 @@ class Site:
         self.hooks = hooks
         self._source: MysqlConnection[Any] | None = None
         self._passing: MysqlConnection[Any] | None = None
+        self._replicas: dict[str, MysqlConnection[Any]] = {}
         self._stores: dict[str, PostgresConnection] = {}
 
     def twin(self) -> Site:
@@ -78,6 +79,14 @@ class Site:
         if self._passing is None or not self._passing.open:
             self._passing = connect_source(self.reverse.source, read_timeout_s=READ_TIMEOUT_S)
         return self._passing
+
+    def replica(self, address: str) -> MysqlConnection[Any]:
+        """A connection to one of `source.replicas`. Raises Unreachable, AccessDenied."""
+        known = self._replicas.get(address)
+        if known is None or not known.open:
+            known = connect_source(self.settings.source.of_replica(address), read_timeout_s=READ_TIMEOUT_S)
+            self._replicas[address] = known
+        return known
 
     def store(self, name: str) -> PostgresConnection:
         """A connection to a store. Raises Unreachable, AccessDenied."""
@@ -109,6 +118,10 @@ class Site:
         """Tables of the stores, as `store: table`, that take values which the source could not hold."""
         return tuple(f"{store}: {table}" for store in self.domain.stores for table in self.value_guard(store).missing())
 
+    def ungated(self) -> tuple[str, ...]:
+        """Tables of the stores, as `store: table`, whose writers no gate could turn away."""
+        return tuple(f"{store}: {table}" for store in self.domain.stores for table in self.store_gate(store).missing())
+
     def warm(self) -> None:
         """Open every connection anew, before time counts: one that was idle may have died with its server."""
         self.drop()
@@ -116,14 +129,17 @@ class Site:
         self.passing()
         for name in self.domain.stores:
             self.store(name)
+        for address in self.settings.source.replicas:
+            self.replica(address)
 
     def drop(self) -> None:
         """Close every connection: after an error none of them is trusted."""
-        for wire in (self._source, self._passing):
+        for wire in (self._source, self._passing, *self._replicas.values()):
             if wire is not None:
                 with contextlib.suppress(OSError):
                     wire._force_close()  # type: ignore[attr-defined]  # a polite close may hang on a dead link
         self._source = self._passing = None
+        self._replicas.clear()
         for connection in self._stores.values():
             connection.close()
         self._stores.clear()

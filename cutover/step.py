@@ -29,6 +29,8 @@ class Run:
     since: dict[str, int] = field(default_factory=dict)
     """Store → sequence number at the preparation: rows changed after it are compared."""
     marker: Position | None = None
+    marked: int | None = None
+    """Number of the marker row there."""
     boundary: dict[str, int] = field(default_factory=dict)
     closed_at: float | None = None
     """time.monotonic() when writers began to be refused."""

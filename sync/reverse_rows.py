@@ -52,14 +52,14 @@ class TableBinding:
     def change(self, message: Insert | Update | Delete) -> SourceChange:
         """The change of the source row. Raises ValueRefused (a value MySQL has no place for), SchemaDrift."""
         if isinstance(message, Insert):
-            return SourceChange(self.plan, Op.INSERT, None, self._row(message.new))
+            return SourceChange(self.plan, Op.INSERT, None, self.row(message.new))
         if message.old is None or not message.whole:
             raise SchemaDrift(
                 "the store does not log whole old rows of a table any more",
                 hint="ALTER TABLE … REPLICA IDENTITY FULL; then compare the table: rows changed since may differ.",
                 table=f"{self._relation.schema}.{self._relation.table}",
             )
-        old = self._row(message.old)
+        old = self.row(message.old)
         if isinstance(message, Delete):
             return SourceChange(self.plan, Op.DELETE, old)
         return self._update(message.old, old, message.new)
@@ -76,7 +76,8 @@ class TableBinding:
                     changed.append(index)
         return SourceChange(self.plan, Op.UPDATE, old, tuple(row), tuple(changed))
 
-    def _row(self, values: Values) -> Row:
+    def row(self, values: Values) -> Row:
+        """The source row that a row of the store stands for, in the order of `plan.columns`. Raises ValueRefused."""
         return tuple(
             self._converted(index, [values[place] for place in places], values)
             for index, places in enumerate(self._reads)

@@ -36,7 +36,7 @@ from sync.postgres.pgoutput import (
     Values,
     lsn_text,
 )
-from sync.reverse_rows import SourceChange, TableBinding
+from sync.reverse_rows import RelationBinding, SourceChange
 from transforms.reverse import ReversePlan
 
 SILENCE_S: Final = 60.0
@@ -71,6 +71,9 @@ class StrandedTransaction:
     xid: int
     committed_s: float
     changes: tuple[StrandedChange, ...]
+    found_by: str = "log"
+    """log, or comparison: one row that differs, for the log was lost. There `lsn` is the end of all, xid and time are
+    0, and `old` is what the source has, as the copy would write it."""
 
 
 @dataclass(slots=True)
@@ -86,14 +89,15 @@ class StrandedReader:
     """What the source has: its progress row."""
     until: Lsn
     """A boundary message written after the last change that counts."""
-    _plans: dict[tuple[str, str], ReversePlan] = field(init=False)
+    _plans: dict[tuple[str, str], list[ReversePlan]] = field(default_factory=dict)
     _statements: dict[str, ReverseStatements] = field(default_factory=dict)
     _relations: dict[int, Relation] = field(default_factory=dict)
-    _bindings: dict[int, TableBinding | None] = field(default_factory=dict)
+    _bindings: dict[int, RelationBinding | None] = field(default_factory=dict)
     _marks: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._plans = {(plan.plan.target.schema, plan.plan.target.name): plan for plan in self.plans}
+        for plan in self.plans:
+            self._plans.setdefault((plan.plan.target.schema, plan.plan.target.name), []).append(plan)
 
     def transactions(self, stop: threading.Event) -> Iterator[StrandedTransaction]:
         """Every transaction of others. Raises ConnectionLost, SlotUnusable, TimedOut; SlotUnusable when WAL is gone."""
@@ -138,61 +142,84 @@ class StrandedReader:
         if relation.schema == SCHEMA and relation.table in slots.MARK_TABLES:
             self._marks.add(relation.oid)
             return
-        plan = self._plans.get((relation.schema, relation.table))
+        plans = self._plans.get((relation.schema, relation.table))
         with contextlib.suppress(CrossfadeError):  # a table that has changed: its rows are told, without a statement
-            self._bindings[relation.oid] = TableBinding(relation, plan) if plan is not None else None
+            self._bindings[relation.oid] = RelationBinding(relation, plans) if plans is not None else None
 
     def _changes(self, message: Message) -> Iterator[StrandedChange]:
         if isinstance(message, Truncate):
             for oid in message.relations:
                 if oid in self._relations and oid not in self._marks:
-                    yield self._told("truncate", oid, None, None, None)
+                    yield from self._emptied(oid)
         elif isinstance(message, Insert):
-            yield self._told("insert", message.relation, None, message.new, message)
+            yield from self._told("insert", None, message.new, message)
         elif isinstance(message, Update):
             new = message.new
             if message.old is not None and message.whole:
                 new = tuple(was if now is UNCHANGED else now for was, now in zip(message.old, new, strict=True))
-            yield self._told("update", message.relation, message.old, new, message)
+            yield from self._told("update", message.old, new, message)
         elif isinstance(message, Delete):
-            yield self._told("delete", message.relation, message.old, None, message)
+            yield from self._told("delete", message.old, None, message)
 
     def _told(
-        self, op: str, oid: int, old: Values | None, new: Values | None, message: Insert | Update | Delete | None
-    ) -> StrandedChange:
-        relation = self._relations[oid]
-        binding = self._bindings.get(oid)
-        statement: str | None = None
-        refused = "the plan does not know the table" if binding is None else ""
-        if binding is not None:
-            try:
-                change = SourceChange(binding.plan, None) if message is None else binding.change(message)
-                statement = self._statement(change).decode()
-            except CrossfadeError as error:
-                refused = str(error)
-        return StrandedChange(
-            op, f"{relation.schema}.{relation.table}", str(binding.plan.source.id) if binding else "",
-            _named(relation, old), _named(relation, new), statement, refused,
-        )  # fmt: skip
+        self, op: str, old: Values | None, new: Values | None, message: Insert | Update | Delete
+    ) -> Iterator[StrandedChange]:
+        """The change of a row; two when it moves from one source table to another."""
+        relation = self._relations[message.relation]
+        binding = self._bindings.get(message.relation)
+        table, before, after = f"{relation.schema}.{relation.table}", named(relation, old), named(relation, new)
+        if binding is None:
+            yield StrandedChange(op, table, "", before, after, None, "the plan does not know the table")
+            return
+        try:
+            changes = binding.changes(message)
+            told = [(change, self._statement(change)) for change in changes]
+        except CrossfadeError as error:
+            source = str(binding.tables[0].plan.source.id) if len(binding.tables) == 1 else ""
+            yield StrandedChange(op, table, source, before, after, None, str(error))
+            return
+        for change, statement in told:
+            yield StrandedChange(
+                str(change.op), table, str(change.plan.source.id), None if change.op is Op.INSERT else before,
+                None if change.op is Op.DELETE else after, statement.decode(),
+            )  # fmt: skip
+
+    def _emptied(self, oid: int) -> Iterator[StrandedChange]:
+        relation, binding = self._relations[oid], self._bindings.get(oid)
+        table = f"{relation.schema}.{relation.table}"
+        if binding is None:
+            yield StrandedChange("truncate", table, "", None, None, None, "the plan does not know the table")
+            return
+        for plan in (one.plan for one in binding.tables):
+            # Of rows that other tables have parts of it is not known which go.
+            statement = None if plan.shared else self._sql(plan).delete_all().decode()
+            refused = "its rows are shared with other tables of the stores" if plan.shared else ""
+            yield StrandedChange("truncate", table, str(plan.source.id), None, None, statement, refused)
 
     def _statement(self, change: SourceChange) -> bytes:
-        plan = change.plan
-        sql = self._statements.get(plan.id)
-        if sql is None:
-            sql = self._statements[plan.id] = ReverseStatements(plan, self.info)
-        if change.op is Op.INSERT:
-            assert change.new is not None
-            return sql.insert([sql.values(change.new)])
-        if change.op is Op.UPDATE:
-            assert change.old is not None and change.new is not None
-            return sql.update(change.old, change.new, change.changed)
-        if change.op is Op.DELETE:
-            assert change.old is not None
-            return sql.delete(change.old)
-        return sql.delete_all()
+        return wording(self._sql(change.plan), change)
+
+    def _sql(self, plan: ReversePlan) -> ReverseStatements:
+        found = self._statements.get(plan.id)
+        if found is None:
+            found = self._statements[plan.id] = ReverseStatements(plan, self.info)
+        return found
 
 
-def _named(relation: Relation, values: Values | None) -> dict[str, str | None] | None:
+def wording(sql: ReverseStatements, change: SourceChange) -> bytes:
+    """The statement that brings a change of one row to the source. Raises ValueRefused."""
+    if change.op is Op.INSERT:
+        assert change.new is not None
+        return sql.insert([sql.values(change.new)])
+    if change.op is Op.UPDATE:
+        assert change.old is not None and change.new is not None
+        return sql.update(change.old, change.new, change.changed)
+    assert change.old is not None
+    return sql.delete(change.old)
+
+
+def named(relation: Relation, values: Values | None) -> dict[str, str | None] | None:
+    """A row of the store by its columns' names, values that were not sent left out."""
     if values is None:
         return None
     return {

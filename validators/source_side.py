@@ -140,7 +140,7 @@ class SourceSide:
 
     def rows(self, condition: str, *, locking: bool = False) -> Iterator[CanonicalRow]:
         """Canonical target rows of the source rows that meet `condition` and the plan's filter."""
-        for row in self._source_rows(condition, locking=locking):
+        for row in self.source_rows(condition, locking=locking):
             yield self.canonical(row)
 
     def lookup(self, keys: Sequence[CanonicalRow], *, locking: bool) -> dict[CanonicalRow, list[CanonicalRow]]:
@@ -155,13 +155,14 @@ class SourceSide:
             condition = EVERYTHING
         wanted = set(keys)
         found: dict[CanonicalRow, list[Row]] = {}
-        for row in self._source_rows(f"({condition})", locking=locking):
+        for row in self.source_rows(f"({condition})", locking=locking):
             key = self.canonical_key(row)
             if key in wanted:
                 found.setdefault(key, []).append(row)
         return found
 
-    def _source_rows(self, condition: str, *, locking: bool) -> Iterator[Row]:
+    def source_rows(self, condition: str, *, locking: bool) -> Iterator[Row]:
+        """Source rows that meet `condition` and the plan's filter, columns that the plan does not read ABSENT."""
         query = f"SELECT {self._all.columns} FROM {self._from} WHERE {condition}"
         if locking:
             run(self.connection, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")

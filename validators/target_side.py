@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from typing import Any, Final
@@ -10,6 +10,7 @@ from typing import Any, Final
 from stores.errors import translated
 from stores.postgres import PostgresConnection
 from sync.postgres.own_rows import own_rows
+from transforms.names import quoted
 from transforms.plan import TablePlan
 from validators.canonical.record import CanonicalRow, RecordForm
 from validators.canonical.source_forms import NotPushable
@@ -19,6 +20,9 @@ from validators.leaves import Digest, Leaves, postgres_name
 FETCH: Final = 5_000
 EVERYTHING: Final = "true"
 _names = count(1)
+
+PrintedRow = Mapping[str, bytes | None]
+"""By the store's column names."""
 
 
 class TargetSide:
@@ -71,6 +75,38 @@ class TargetSide:
         with translated(self._where):
             row = self.connection.execute(f"SELECT {self._reads} FROM {self._rows} LIMIT 1".encode()).fetchone()
         return self._canonical(row) if row else None
+
+    def printed(self, keys: Sequence[CanonicalRow] | None = None) -> Iterator[tuple[CanonicalRow, PrintedRow]]:
+        """Canonical row, and every column of it as PostgreSQL prints it: of the rows with these keys, or of all."""
+        columns = [quoted(name) for name in self._columns()]
+        # format() prints as a type's output function does; a cast to text does not (boolean, character).
+        printed = [f"CASE WHEN {name} IS NOT NULL THEN format('%s', {name}) END" for name in columns]
+        selected, names = f"{self._reads}, {', '.join(printed)}", self._columns()
+        rows: Iterable[tuple[Any, ...]]
+        try:
+            if keys is None:
+                raise NotPushable("all rows are wanted")
+            query, values = target_lookup(self.plan, self.form, selected, keys)
+            with translated(self._where):
+                rows = self.connection.execute(query.encode(), values).fetchall()
+        except NotPushable:
+            rows = self._stream(f"SELECT {selected} FROM {self._rows}")
+        wanted = None if keys is None else set(keys)
+        at = len(self.form.targets)
+        for fields in rows:
+            row = self._canonical(fields[:at])
+            if wanted is None or self.form.key_of(row) in wanted:
+                shown = (None if field is None else field.encode() for field in fields[at:])
+                yield row, dict(zip(names, shown, strict=True))
+
+    def _columns(self) -> list[str]:
+        with translated(self._where):
+            found = self.connection.execute(
+                "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 "
+                "AND NOT attisdropped ORDER BY attnum",
+                (self._from,),
+            ).fetchall()
+        return [str(name) for (name,) in found]
 
     def lookup(self, keys: Sequence[CanonicalRow]) -> dict[CanonicalRow, list[CanonicalRow]]:
         """Rows with these canonical keys; the whole table is read when a key has no text that PostgreSQL reads."""

@@ -307,11 +307,24 @@ class SourceGate:
         table = quoted_name(self._database, MARKER)
         with translated("source"), self._connection.cursor() as cursor:
             cursor.execute(f"UPDATE {table} SET number = number + 1 WHERE domain = %s", (self._domain,))
-            cursor.execute(f"SELECT number FROM {table} WHERE domain = %s", (self._domain,))
-            row = cursor.fetchone()
-        if row is None:
+        number = self.marked()
+        if number is None:
             raise Refused("the source has no marker for this domain", hint="Prepare it anew.", domain=self._domain)
-        return int(row[0])
+        return number
+
+    def marked(self) -> int | None:
+        """The number in the marker row, None when there is none."""
+        with translated("source"), self._connection.cursor() as cursor:
+            try:
+                cursor.execute(
+                    f"SELECT number FROM {quoted_name(self._database, MARKER)} WHERE domain = %s", (self._domain,)
+                )
+            except (pymysql.err.ProgrammingError, pymysql.err.OperationalError) as error:
+                if error.args[0] in (1049, 1146):
+                    return None
+                raise
+            row = cursor.fetchone()
+        return None if row is None else int(row[0])
 
     def _swap(self, changes: str, condition: str, epoch: int) -> GateRow:
         row = self._try(changes, condition)

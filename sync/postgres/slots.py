@@ -42,6 +42,11 @@ class SlotStatus:
     safe_wal_bytes: int | None
     """WAL that may still be written before the slot is lost; None: no limit."""
 
+    @property
+    def lost(self) -> bool:
+        """Whether the server has thrown away what the slot was kept for."""
+        return self.wal_status == "lost"
+
 
 def stream_name(migration: str, domain: str, store: str) -> str:
     """Name of slot and publication: unique in the cluster, at most 63 of the characters that slots may have."""
@@ -82,10 +87,11 @@ def prepare(connection: PostgresConnection, name: str, tables: Iterable[TargetTa
             connection.execute("SELECT pg_create_logical_replication_slot(%s, %s)", (name, PLUGIN))
             status = slot_status(connection, name)
     assert status is not None
-    if status.wal_status == "lost":
+    if status.lost:
         raise Refused(
             f"{where} has thrown away the WAL that slot {name} needs",
-            hint="Raise max_slot_wal_keep_size; prepare the domain's reverse stream anew.",
+            hint="Raise max_slot_wal_keep_size; then: crossfade cutover cancel DOMAIN --remove, crossfade verify, "
+            "crossfade cutover rehearse DOMAIN",
         )
     return status.confirmed
 
@@ -102,6 +108,20 @@ def slot_status(connection: PostgresConnection, name: str) -> SlotStatus | None:
         return None
     active, confirmed, wal_status, behind, safe = row
     return SlotStatus(name, active, parse_lsn(confirmed or "0/0"), wal_status, int(behind or 0), safe)
+
+
+def renew(connection: PostgresConnection, name: str, tables: Iterable[TargetTable], store: str) -> Lsn | None:
+    """Make a slot that is gone or lost anew, from now on; gives its position, None for one that is well.
+
+    Only where nothing in the store waits to be sent back.
+    """
+    with translated(f"store {store}"):
+        status = slot_status(connection, name)
+        if status is not None and not status.lost:
+            return None
+        if status is not None:
+            connection.execute("SELECT pg_drop_replication_slot(%s)", (name,))
+    return prepare(connection, name, tables, store)
 
 
 def drop(connection: PostgresConnection, name: str) -> None:

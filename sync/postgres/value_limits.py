@@ -20,6 +20,7 @@ from transforms.reverse import ReversePlan
 from transforms.types import family, integer_bounds
 
 _TEXTS: Final = frozenset({"text", "character varying", "citext"})
+_WRITTEN_AS_TEXT: Final = frozenset({"text", "enum", "set"})
 _FLOATS: Final = frozenset({"real", "double precision"})
 _BYTES: Final = {
     "tinytext": 2**8 - 1, "text": 2**16 - 1, "mediumtext": 2**24 - 1,
@@ -75,6 +76,28 @@ def value_limits(back: ReversePlan) -> tuple[ValueLimit, ...]:
             null = "" if column.nullable else " NOT NULL"
             source = f"{back.source.id}.{column.name} {column.column_type}{charset}{null}"
             found.append(ValueLimit(item.target.name, source, " AND ".join(conditions), rows))
+    return tuple(found)
+
+
+def unlimited(back: ReversePlan) -> tuple[str, ...]:
+    """Target columns of which no condition says what goes back: the reverse stream finds it out, and halts.
+
+    What `reverse:` or a function brings back, and texts that the source reads as something else.
+    """
+    found: dict[str, None] = {}
+    copied: dict[tuple[int | None, tuple[str, ...]], ColumnPlan] = {
+        (item.source, (item.target.name,)): item
+        for item in back.plan.columns
+        if item.kind in (ColumnKind.COPY, ColumnKind.MAP)
+    }
+    for column in back.columns:
+        item = copied.get((column.ordinal, column.reads))
+        if item is None:
+            found.update(dict.fromkeys(column.reads))
+        elif item.kind is ColumnKind.COPY and not item.target.type.endswith('"'):
+            base = parse_type(item.target.type).base
+            if base in _TEXTS and family(column.column) not in _WRITTEN_AS_TEXT:
+                found[item.target.name] = None
     return tuple(found)
 
 

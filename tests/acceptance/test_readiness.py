@@ -17,6 +17,7 @@ from model.errors import ExitCode
 from servers import Engine
 from tests.support.servers import SourceDatabase, StoreDatabase
 from tests.support.small import Small, small_domain
+from tests.support.stranded import replay
 
 HTTP = 'http: {listen: "127.0.0.1:0"}\n'
 
@@ -158,18 +159,6 @@ def assert_told(path: Path) -> None:
     assert second["changes"][0]["new"]["name"] == "stranded" and second["changes"][0]["statement"].startswith("UPDATE")
     assert [change["op"] for change in third["changes"]] == ["insert"] * 3
     assert path.stat().st_mode & 0o077 == 0
-
-
-def replay(source_db: SourceDatabase, path: Path) -> None:
-    """Run what the file says on the source."""
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    with closing(source_db.connect(autocommit=False)) as connection, connection.cursor() as cursor:
-        cursor.execute(lines[0]["session"])
-        for transaction in lines[1:-1]:
-            for change in transaction["changes"]:
-                if change["statement"] is not None:
-                    assert cursor.execute(change["statement"]) == 1
-            connection.commit()
 
 
 def finalized(migration: Small, source_db: SourceDatabase) -> None:

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from model.errors import Busy
 from stores.postgres import connect_store
 from sync.postgres.gate import REFUSED_STATE, StoreGate
-from sync.postgres.sequences import next_id, put_ahead
+from sync.postgres.sequences import Ahead, next_id, put_ahead
 from tests.support.servers import StoreDatabase
 from transforms.target import TargetColumn, TargetTable
 
@@ -101,10 +101,22 @@ def test_closing_waits_for_writers_in_flight(store_db: StoreDatabase, gate: Stor
 
 def test_sequences_go_ahead_and_never_back(store_db: StoreDatabase, gate: StoreGate) -> None:
     with closing(connect_store(SecretStr(store_db.dsn))) as connection:
-        assert put_ahead(connection, TABLE, 500, gap=10) == 510
-        assert put_ahead(connection, TABLE, 5, gap=10) == 510
+
+        def put(least: int, gap: int, share: int = 0, shares: int = 1) -> int:
+            (found,) = put_ahead(connection, [Ahead(TABLE, least, share, shares)], gap).values()
+            return found
+
+        assert put(500, gap=10) == 510
+        assert put(5, gap=10) == 510
         gate.let_in()
         store_db.execute('INSERT INTO "T" (v) VALUES (5)')
         assert store_db.rows('SELECT max(id) FROM "T"') == [(510,)]
         assert next_id(connection, TABLE) == 511
-        assert put_ahead(connection, TABLE, 510, gap=0) == 511
+        assert put(510, gap=0) == 511
+        # One of three tables that give out the ids of one source table.
+        assert put(510, 0, share=2, shares=3) == 512
+        assert put(510, 0, share=2, shares=3) == 512
+        store_db.execute('INSERT INTO "T" (v) VALUES (6)', 'INSERT INTO "T" (v) VALUES (7)')
+        assert store_db.rows('SELECT id FROM "T" ORDER BY id DESC LIMIT 2') == [(515,), (512,)]
+        assert next_id(connection, TABLE) == 518
+        assert put(600, 1, share=1, shares=3) == 601

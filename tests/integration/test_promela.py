@@ -14,6 +14,7 @@ import pytest
 
 MODEL = Path(__file__).resolve().parents[1] / "model" / "cutover.pml"
 DEPTH = 300_000
+REPLICA = "#define REPLICA\n"
 
 pytestmark = [
     pytest.mark.skipif(shutil.which(tool) is None, reason=f"{tool} is not installed (apt-get install spin gcc)")
@@ -72,7 +73,8 @@ def test_every_run_comes_to_a_rest(tmp_path: Path) -> None:
                      id="an expired gate is made final"),
         pytest.param("SOURCE(!source_open_row ->", "SOURCE(true ->", id="closing does not wait for writers in flight"),
         pytest.param(":: !LACKS(marker, store) /*", ":: true /*", id="the stores are not drained"),
-        pytest.param(":: !LACKS(marker, source) /*", ":: true /*", id="the source is not drained"),
+        pytest.param(":: !LACKS(marker, source) && !REPLICA_LACKS(marker) /*", ":: true /*",
+                     id="the source is not drained"),
         pytest.param(":: !store_open_row /*", ":: true /*", id="closing the stores does not wait"),
         pytest.param("COMMITS; gate_epoch = mine + 1 :: else fi;\n         won = (gate_epoch == mine && !closed)",
                      "skip :: else fi;\n         won = (gate_epoch == mine && !closed)",
@@ -84,7 +86,37 @@ def test_the_model_notices(tmp_path: Path, old: str, new: str) -> None:
     assert errors == 1 and "assertion violated" in said, said
 
 
+@pytest.mark.parametrize(("rows", "faults"), [(1, 1), (1, 2), pytest.param(2, 2, marks=pytest.mark.slow)])
+def test_a_failover_to_a_replica_that_lags_is_survived(tmp_path: Path, rows: int, faults: int) -> None:
+    """A replica that is named may be at any distance when it takes the source's place."""
+    errors, states, said = searched(tmp_path, REPLICA + MODEL.read_text(), rows=rows, faults=faults)
+    assert errors == 0, said
+    assert states > 100_000
+
+
+def test_with_a_replica_too_every_run_comes_to_a_rest(tmp_path: Path) -> None:
+    errors, states, said = searched(tmp_path, REPLICA + MODEL.read_text(), liveness=True)
+    assert errors == 0, said
+    assert states > 100_000
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param("#define REPLICA_CLOSED (replica_final && replica_epoch >= mine)", "#define REPLICA_CLOSED true",
+                     id="the stores are opened before the replica has the closing"),
+        pytest.param("#define REPLICA_LACKS(rows) LACKS(rows, replica)", "#define REPLICA_LACKS(rows) false",
+                     id="the source is opened before the replica has what was sent back"),
+        pytest.param("#define REPLICA_LATER (replica_epoch > mine)", "#define REPLICA_LATER true",
+                     id="the stores are opened again before the replica has the later epoch"),
+    ],
+)  # fmt: skip
+def test_the_model_notices_a_replica_that_is_not_waited_for(tmp_path: Path, old: str, new: str) -> None:
+    errors, _, said = searched(tmp_path, REPLICA + changed(old, new), faults=2)
+    assert errors == 1 and "assertion violated" in said, said
+
+
 def test_a_failover_that_forgets_a_commit_is_not_survived(tmp_path: Path) -> None:
-    """The design rests on it: what the source has acknowledged is still there after its failover."""
+    """Without a named replica the design rests on it: what the source has acknowledged is there after its failover."""
     errors, _, said = searched(tmp_path, "#define LOSSY\n" + MODEL.read_text())
     assert errors == 1 and "assertion violated" in said, said

@@ -6,7 +6,10 @@
 
    Checked by Spin (tests/integration/test_promela.py): never two sides that take writes, never an acknowledged row that
    the serving side lacks, no deadlock (a stuck daemon), and with -DLIVENESS that every run comes to a rest.
-   LOSSY lets a failover of the source forget its last commit: an assumption of the design, and the model says why. */
+   LOSSY lets a failover of the source forget its last commit: an assumption of the design where no replica is named,
+   and the model says why. REPLICA has a replica that follows at any distance and takes the source's place, as it is
+   then: a domain moves only when the replica has what the move rests on. Rows that the source had acknowledged and its
+   replica not are the failover's loss, not ours. */
 
 #ifndef ROWS
 #define ROWS 2
@@ -59,6 +62,22 @@ byte old_gate_epoch = 0; bool old_closed = false; bool old_final = false; byte o
 #define COMMITS skip
 #endif
 
+#ifdef REPLICA
+byte replica_epoch = 0; bool replica_closed = false; bool replica_final = false; byte replica = 0;
+byte by_source = 0;
+#define SAME_GATE (replica_epoch == gate_epoch && replica_closed == closed && replica_final == final)
+#define REPLICATED (SAME_GATE && replica == source)
+#define REPLICA_CLOSED (replica_final && replica_epoch >= mine)
+#define REPLICA_OPEN (replica_epoch >= mine)
+#define REPLICA_LATER (replica_epoch > mine)
+#define REPLICA_LACKS(rows) LACKS(rows, replica)
+#else
+#define REPLICA_CLOSED true
+#define REPLICA_OPEN true
+#define REPLICA_LATER true
+#define REPLICA_LACKS(rows) false
+#endif
+
 #define TWO_SIDES (SOURCE_TAKES && store_open)
 #define LOST ((store_open && LACKS(acknowledged, store)) || (SOURCE_TAKES && LACKS(acknowledged, source)))
 
@@ -80,6 +99,9 @@ end:
        source_open_row = 1 << (next_row - 1); next_row++ }
   :: atomic { source_open_row ->
        COMMITS; source = source | source_open_row; acknowledged = acknowledged | source_open_row;
+#ifdef REPLICA
+       by_source = by_source | source_open_row;
+#endif
        source_open_row = 0 }
   :: atomic { next_row <= ROWS && store_open && !store_open_row ->
        store_open_row = 1 << (next_row - 1); next_row++ }
@@ -106,10 +128,25 @@ end:
 #ifdef LOSSY
        gate_epoch = old_gate_epoch; closed = old_closed; final = old_final; source = old_source
 #endif
+#ifdef REPLICA
+       acknowledged = acknowledged & ~(by_source & ~replica);
+       gate_epoch = replica_epoch; closed = replica_closed; final = replica_final; source = replica
+#endif
      }
   :: atomic { faults > 0 -> faults--; store_open_row = 0; if :: slot_lost = true :: skip fi }
   od
 }
+
+#ifdef REPLICA
+/* In the order of the binlog, so what is there is everything up to some commit: the last one, or what was before. */
+active proctype Replication() {
+end:
+  do
+  :: atomic { !REPLICATED ->
+       replica_epoch = gate_epoch; replica_closed = closed; replica_final = final; replica = source }
+  od
+}
+#endif
 
 /* A new daemon when none lives, or though one does: then the old one is displaced, and may go on later. */
 active proctype Operator() {
@@ -135,13 +172,13 @@ end:
 
 proctype Daemon(byte me) {
   byte was, mine, marker;
-  bool won;
+  bool won, doubt;
 
   atomic { fence = me; mine = epoch }
 
 settle:
   atomic {
-    mine = epoch; was = 0; marker = 0; won = false;
+    mine = epoch; was = 0; marker = 0; won = false; doubt = true; /* what another daemon began may still come about */
     if
     :: phase == CUTTING_OVER || phase == ABORTING -> goto undo_cutover
     :: phase == SWITCHING -> goto finish_cutover
@@ -185,7 +222,11 @@ undo_cutover: /* the gate row decides: past the point of no return it is finishe
   SOURCE(won = !(gate_epoch <= mine && !(gate_epoch == mine && closed && final));
          if :: !won -> COMMITS; gate_epoch = mine + 1; closed = false; final = false :: else fi;
          won = !(gate_epoch == mine + 1 && !closed), undo_cutover);
-  if :: won -> goto finish_cutover :: else fi;
+  if
+  :: won && REPLICA_CLOSED -> goto finish_cutover
+  :: won && !REPLICA_CLOSED -> goto undo_cutover /* asked again, from the row on */
+  :: !won
+  fi;
   CONTROL(if :: phase == CUTTING_OVER -> phase = ABORTING :: else fi);
   CONTROL(assert(phase == ABORTING); phase = PREPARED; epoch = mine + 1);
   goto settle;
@@ -198,23 +239,31 @@ finish_cutover:
   goto settle;
 
 roll_back:
-  CONTROL(store_open = false);
+  CONTROL(store_open = false; doubt = false);
   if
   :: !store_open_row /* writers in flight have ended */
   :: goto undo_rollback
   fi;
   marker = store;
   if
-  :: !LACKS(marker, source) /* the progress rows have passed the boundary */
+  :: !LACKS(marker, source) && !REPLICA_LACKS(marker) /* the progress rows have passed the boundary */
   :: goto undo_rollback
   fi;
   SOURCE(if :: gate_epoch == was && closed && final -> COMMITS; gate_epoch = mine; closed = false; final = false
-            :: else fi, undo_rollback);
+            :: else fi, doubted);
+  goto undo_rollback;
+doubted:
+  doubt = true;
 
 undo_rollback:
   SOURCE(if :: gate_epoch <= mine && !(gate_epoch == mine && !closed) -> COMMITS; gate_epoch = mine + 1 :: else fi;
          won = (gate_epoch == mine && !closed), undo_rollback);
-  if :: won -> goto finish_rollback :: else fi;
+  if
+  :: won -> goto finish_rollback
+  :: !won && doubt && !REPLICA_LATER && fence == me -> goto undo_rollback /* there too an opening must find nothing */
+  :: !won && doubt && !REPLICA_LATER && fence != me -> goto gone
+  :: !won && (!doubt || REPLICA_LATER)
+  fi;
   CONTROL(if :: phase == ROLLING_BACK -> phase = RESTORING :: else fi);
   CONTROL(store_open = true);
   CONTROL(assert(phase == RESTORING); phase = LIVE; epoch = mine + 1);
@@ -222,6 +271,10 @@ undo_rollback:
 
 finish_rollback:
   CONTROL(if :: phase == ROLLING_BACK || phase == RESTORING -> phase = RETURNING :: else fi);
+keep_open: /* a failover may have lost the opening; no daemon goes on before the replica has it */
+  SOURCE(if :: closed && final && gate_epoch < mine -> COMMITS; gate_epoch = mine; closed = false; final = false
+            :: else fi, keep_open);
+  if :: REPLICA_OPEN :: !REPLICA_OPEN && fence == me -> goto keep_open :: !REPLICA_OPEN && fence != me -> goto gone fi;
   CONTROL(sending_back = false);
   CONTROL(assert(phase == RETURNING); phase = PREPARED);
   goto settle;

@@ -24,13 +24,14 @@ def _table(name: str, *keys: ForeignKeyDef, **changes: Any) -> TableDef:
     return dataclasses.replace(table, **changes)
 
 
-def _domain(*tables: TableDef, name: str = "sales", **domains: Any) -> Any:
+def _domain(*tables: TableDef, name: str = "sales", rules: dict[str, Any] | None = None, **domains: Any) -> Any:
     settings = Settings.model_validate(
         {
             "name": "test",
             "source": {"engine": "mysql", "user": "u", "databases": ["shop"]},
             "stores": {"main": {"dsn": "postgresql://h/a"}, "elsewhere": {"dsn": "postgresql://h/b"}},
             "defaults": {"store": "main"},
+            "tables": rules or {},
             "domains": domains or {"sales": {"tables": ["orders", "shop.line*"]}},
         }
     )
@@ -76,3 +77,28 @@ def test_names_that_nothing_has() -> None:
         _domain(_table("orders"), name="nope")
     with pytest.raises(ConfigError, match="no migrated table"):
         _domain(_table("orders"), sales={"tables": ["zzz*"]})
+
+
+def test_tables_that_share_the_ids_of_a_source_table_count_in_shares() -> None:
+    rules = {"orders": {"route": {"by": "other", "to": {"1": "main", "2": "elsewhere"}}}}
+    domain = _domain(_table("orders"), _table("lines"), rules=rules, sales={"tables": ["orders", "lines"]})
+    least = {TableId("shop", "orders"): 7, TableId("shop", "lines"): 3}
+    shares = {
+        (one.table.store, one.table.name): (one.least, one.share, one.shares)
+        for store in domain.stores
+        for one in domain.aheads(store, least)
+    }
+    assert shares == {("main", "orders"): (7, 0, 2), ("elsewhere", "orders"): (7, 1, 2), ("main", "lines"): (3, 0, 1)}
+
+
+def test_columns_that_only_the_reverse_stream_can_judge() -> None:
+    rules = {"orders": {"types": {"other": "text"}}}
+    assert _domain(_table("orders"), rules=rules).unlimited("main") == ("public.orders.other",)
+    declared = {
+        "orders": {
+            "exclude": ["other"],
+            "expr": {"more": {"sql": "other + 2", "type": "bigint", "reverse": "other = more - 2"}},
+        }
+    }
+    assert _domain(_table("orders"), rules=declared).unlimited("main") == ("public.orders.more",)
+    assert _domain(_table("orders")).unlimited("main") == ()

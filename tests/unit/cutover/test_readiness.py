@@ -57,6 +57,7 @@ def test_the_oldest_change_that_is_on_its_way_counts_when_it_is_older_than_a_rou
         (_with(stranded_rows=3), "ROWS_STRANDED", Light.RED),
         (_with(source_closed=False), "SOURCE_OPEN", Light.RED),
         (_with(missing_triggers=("shop.order INSERT",)), "GATE_TRIGGERS_LOST", Light.RED),
+        (_with(ungated=("main: public.items",)), "STORE_GATE_LOST", Light.RED),
         (_with(leaks=1), "SOURCE_LEAK", Light.RED),
         (_with(problem="store a is away"), "NOT_MEASURED", Light.RED),
         (_with(trips=TripFigures(0, 0, 0, 0, 0)), "NOT_MEASURED_YET", Light.AMBER),
