@@ -1,0 +1,154 @@
+"""A domain whose tables are merged, routed, split and masked: over, written in its stores, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.reshaping import Reshaping, reshaping
+from tests.support.servers import SourceDatabase, StoreDatabase
+
+TABLES = (
+    *(
+        f"""CREATE TABLE products_{region} (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, sku VARCHAR(20) NOT NULL)
+        ENGINE=InnoDB DEFAULT CHARSET=utf8mb4"""
+        for region in ("eu", "us")
+    ),
+    """CREATE TABLE tenants (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, country CHAR(2) NOT NULL, name VARCHAR(20))
+    ENGINE=InnoDB DEFAULT CHARSET=utf8mb4""",
+    """CREATE TABLE users (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, email VARCHAR(40), born DATE, nick VARCHAR(20))
+    ENGINE=InnoDB DEFAULT CHARSET=utf8mb4""",
+    "INSERT INTO products_eu VALUES (1, 'a'), (2, 'b'), (3, 'c')",
+    "INSERT INTO products_us VALUES (1, 'x'), (2, 'y')",
+    "INSERT INTO tenants VALUES (1, 'DE', 'eins'), (2, 'US', 'two'), (3, 'DE', 'drei')",
+    """INSERT INTO users VALUES (1, 'a@x', '1990-01-02', 'ann'), (2, 'b@x', NULL, 'bob'),
+    (3, 'c@x', '2001-03-04', 'cid')""",
+)
+RULES: dict[str, Any] = {
+    **{
+        f"products_{region}": {
+            "store": "main", "table": "products", "add": {"region": {"value": region}}, "key": ["region", "id"],
+        }
+        for region in ("eu", "us")
+    },
+    "tenants": {"route": {"by": "country", "to": {"DE": "main", "US": "other"}}},
+    "users": {
+        "to": [
+            {"store": "main", "table": "accounts", "only": ["id", "email", "born"]},
+            {"store": "other", "table": "people", "only": ["id", "nick", "email", "born"],
+             "mask": {"email": "hmac", "born": "year"}},
+        ]
+    },
+}  # fmt: skip
+DOMAINS = {"all": {"tables": ["products_*", "tenants", "users"], "stores": ["main", "other"]}}
+MOVED = ("--confirm", "all")
+SOURCE = {
+    "products_eu": [(1, "changed"), (2, "b"), (40, "moved")],
+    "products_us": [(1, "x"), (50, "new")],
+}
+
+
+def moved(bed: Reshaping, verb: str, *more: str) -> dict[str, Any]:
+    """`cutover run` or `rollback run` that must succeed."""
+    accept = [word for column in lossy(bed) for word in ("--accept-lossy", column)] if verb == "cutover" else []
+    return bed.migration.ok("-o", "json", verb, "run", "all", *MOVED, *accept, *more).document()
+
+
+def lossy(bed: Reshaping) -> list[str]:
+    """The columns that do not come back exactly: masks say so on purpose."""
+    plan = bed.migration.ok("-o", "json", "cutover", "plan", "all").document()
+    return [line.partition(":")[0] for line in plan["lossy"]]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_over_written_and_back(
+    mariadb_db: SourceDatabase, postgres15_dbs: Callable[[], StoreDatabase], tmp_path: Path
+) -> None:
+    source = mariadb_db
+    source.execute("DROP DATABASE IF EXISTS crossfade_control")
+    stores = {"main": postgres15_dbs(), "other": postgres15_dbs()}
+    parts: dict[str, Any] = {
+        "tables": RULES, "domains": DOMAINS, "defaults": {"mask_key": "a key of sixteen or more"},
+        "cutover": {"max_lag_s": 30, "max_write_stop_s": 60}, "report": {"directory": str(tmp_path / "reports")},
+    }  # fmt: skip
+    with reshaping(source, stores, tmp_path, *TABLES, **parts) as bed:
+        bed.start()
+        bed.migration.ok("verify")
+        assert moved(bed, "cutover")["side"] == "stores"
+        ids = write(bed)
+        assert len(set(ids)) == len(ids), "two stores gave out the same id of one source table"
+        moved(bed, "rollback")
+        for table, rows in SOURCE.items():
+            assert source.rows(f"SELECT * FROM {table} ORDER BY id") == rows
+        assert source.rows("SELECT id, country, name FROM tenants ORDER BY id") == sorted(
+            [(1, "DE", "uno"), (2, "US", "two"),
+             *((number, country, "new") for number, country in zip(ids, ("DE", "US", "DE", "US"), strict=True))]
+        )  # fmt: skip
+        # Masked columns keep what the source has; the others are those of the stores.
+        assert source.rows("SELECT id, email, CAST(born AS CHAR), nick FROM users ORDER BY id") == [
+            (1, "new@x", "1990-01-02", "annie"), (3, "c@x", "2001-03-04", "cid"), (9000, "i@x", None, "ida"),
+        ]  # fmt: skip
+        bed.migration.wait_caught_up()
+        # Nobody has masked what was written while the stores served: the copy with masks is behind, and is mended.
+        document = bed.migration.run("-o", "json", "verify").document()
+        failed = {table["target"]: table for table in document["tables"] if table["outcome"] != "pass"}
+        assert set(failed) == {"public.people"}
+        assert {found["key"]["id"] for found in failed["public.people"]["findings"]} == {"1", "9000"}
+        bed.migration.ok("repair")
+        bed.assert_clean()
+
+        # What cannot go back is worded for the table that it belongs to.
+        moved(bed, "cutover")
+        stores["main"].execute(
+            "INSERT INTO products (region, id, sku) VALUES ('mars', 1, 'rock')",
+            "UPDATE products SET sku = 'stranded' WHERE region = 'us' AND id = 1",
+            "UPDATE products SET region = 'eu', id = 60 WHERE region = 'us' AND id = 50",
+        )
+        bed.migration.wait(lambda status: "REVERSE_HALTED" in {reason["code"] for reason in status["reasons"]})
+        left = moved(bed, "rollback", "--accept-divergence", "all")["stranded"]
+        _, *lines, _ = map(json.loads, Path(left["path"]).read_text().splitlines())
+        told = [
+            (change["op"], change["source"].partition(".")[2], (change["statement"] or "").split(" ")[0])
+            for line in lines
+            for change in line["changes"]
+        ]
+        assert told == [
+            ("insert", "", ""), ("update", "products_us", "UPDATE"), ("delete", "products_us", "DELETE"),
+            ("insert", "products_eu", "INSERT"),
+        ]  # fmt: skip
+        assert "no source table takes rows with region" in lines[0]["changes"][0]["refused"]
+
+
+def write(bed: Reshaping) -> list[int]:
+    """As applications do in the stores; the ids that new tenants got."""
+    main, other = bed.stores["main"], bed.stores["other"]
+    main.execute(
+        "UPDATE products SET sku = 'changed' WHERE region = 'eu' AND id = 1",
+        "INSERT INTO products (region, id, sku) VALUES ('us', 50, 'new')",
+        "DELETE FROM products WHERE region = 'eu' AND id = 3",
+        "UPDATE products SET region = 'eu', id = 40, sku = 'moved' WHERE region = 'us' AND id = 2",
+        "UPDATE tenants SET name = 'uno' WHERE id = 1",
+        "DELETE FROM tenants WHERE id = 3",
+        "UPDATE accounts SET email = 'new@x' WHERE id = 1",
+        "INSERT INTO accounts (id, email) VALUES (9000, 'i@x')",
+        "DELETE FROM accounts WHERE id = 2",
+    )
+    other.execute(
+        "UPDATE people SET nick = 'annie' WHERE id = 1",
+        "INSERT INTO people (id, nick) VALUES (9000, 'ida')",
+        "DELETE FROM people WHERE id = 2",
+    )
+    ids = []
+    for _ in range(2):
+        for store, country in ((main, "DE"), (other, "US")):
+            with store.connect() as connection:
+                (row,) = connection.execute(
+                    "INSERT INTO tenants (country, name) VALUES (%s, 'new') RETURNING id", (country,)
+                ).fetchall()
+                ids.append(int(row[0]))
+    return ids
