@@ -49,6 +49,8 @@ class Leaves:
     target_column: str | None
     divisor: int
     """Values of the column per leaf, or number of buckets (a power of two)."""
+    unsigned: bool = False
+    """Whether the source's column holds no negative numbers."""
 
     @property
     def by_key(self) -> bool:
@@ -104,8 +106,10 @@ class Leaves:
             return f"({row_hash[0]}) & {mask} IN ({listed})", f"(({row_hash[1]}) & {mask}) IN ({listed})"
         source, target = quoted_mysql(self.source_column), quoted(self.target_column)
         ranges = merged(self.range_of(leaf) for leaf in chosen)
+        # BETWEEN a negative number and another is no range of an unsigned column: the source would scan the table.
+        least = 0 if self.unsigned else min((low for low, _ in ranges), default=0)
         return (
-            "(" + " OR ".join(f"{source} BETWEEN {low} AND {high}" for low, high in ranges) + ")",
+            "(" + " OR ".join(f"{source} BETWEEN {max(low, least)} AND {high}" for low, high in ranges) + ")",
             "(" + " OR ".join(f"{target} BETWEEN {low} AND {high}" for low, high in ranges) + ")",
         )
 
@@ -150,7 +154,8 @@ def cut(plan: TablePlan, rows: int, ranges: Iterable[KeyRange], leaf_rows: int) 
         if values * SPARSE >= wanted:
             column = plan.columns[found.position]
             assert column.source is not None
-            return Leaves(plan.source.columns[column.source].name, column.target.name, max(1, values // wanted))
+            source = plan.source.columns[column.source]
+            return Leaves(source.name, column.target.name, max(1, values // wanted), source.unsigned)
     buckets = 1
     while buckets < wanted and buckets < MOST_BUCKETS:
         buckets *= 2

@@ -71,3 +71,16 @@ def test_what_came_and_went_after_a_reading_is_a_tail(moves: list[dict[int, int]
     for moved in reversed(moves[start:]):
         rest = _present(_minus(rest, Counter(moved)))
     assert not rest
+
+
+def test_an_unsigned_column_is_asked_for_no_negative_number() -> None:
+    signed, unsigned = (Leaves("id", "id", 10, unsigned=flag) for flag in (False, True))
+    assert signed.conditions([0, 2], ("", "")) == (
+        "(`id` BETWEEN -9 AND 9 OR `id` BETWEEN 20 AND 29)",
+        '("id" BETWEEN -9 AND 9 OR "id" BETWEEN 20 AND 29)',
+    )
+    # The store's column may hold one all the same, and its row is in the leaf.
+    assert unsigned.conditions([0, 2], ("", "")) == (
+        "(`id` BETWEEN 0 AND 9 OR `id` BETWEEN 20 AND 29)",
+        '("id" BETWEEN -9 AND 9 OR "id" BETWEEN 20 AND 29)',
+    )
