@@ -37,33 +37,41 @@ def what_is_lost(facts: SourceFacts) -> Iterator[Result]:
 
 @source_check("routines", "procedures, functions and events are accounted for")
 def routines(facts: SourceFacts) -> Iterator[Result]:
-    found = False
-    for row in _asked(
+    procedures = _asked(
         facts,
         "SELECT ROUTINE_SCHEMA AS home, ROUTINE_NAME AS name, ROUTINE_TYPE AS kind"
         " FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA IN ({}) ORDER BY 1, 2",
-    ):
-        found = True
-        place = quoted_name(row["home"], row["name"])
-        yield warn(
-            f"{row['kind'].lower()}: stays behind; what it does to rows arrives with the binlog until the cutover",
-            f"SHOW CREATE {row['kind']} {place};  -- rewrite it for PostgreSQL, or move it into the application",
-            subject=f"{row['home']}.{row['name']}",
-        )
-    for row in _asked(
+    )
+    events = _asked(
         facts,
         "SELECT EVENT_SCHEMA AS home, EVENT_NAME AS name, STATUS AS status"
         " FROM information_schema.EVENTS WHERE EVENT_SCHEMA IN ({}) ORDER BY 1, 2",
-    ):
-        found = True
-        place = quoted_name(row["home"], row["name"])
-        yield warn(
-            f"event ({row['status'].lower()}): stays behind, and goes on writing to the source after a cutover",
-            f"SHOW CREATE EVENT {place};  -- have something else run it; at the cutover: ALTER EVENT {place} DISABLE",
-            subject=f"{row['home']}.{row['name']}",
+    )
+    for row in procedures:
+        yield _stays_behind(
+            row,
+            row["kind"],
+            "what it does to rows arrives with the binlog until the cutover",
+            "rewrite it for PostgreSQL, or move it into the application",
         )
-    if not found:
+    for row in events:
+        place = quoted_name(row["home"], row["name"])
+        yield _stays_behind(
+            row,
+            "EVENT",
+            f"it is {row['status'].lower()}, and goes on writing to the source after a cutover",
+            f"have something else run it; at the cutover: ALTER EVENT {place} DISABLE",
+        )
+    if not procedures and not events:
         yield ok("none are seen (they show only to a user who may run them)")
+
+
+def _stays_behind(row: dict[str, Any], kind: str, meaning: str, advice: str) -> Result:
+    return warn(
+        f"{kind.lower()} stays behind: {meaning}",
+        f"SHOW CREATE {kind} {quoted_name(row['home'], row['name'])};  -- {advice}",
+        subject=f"{row['home']}.{row['name']}",
+    )
 
 
 def _asked(facts: SourceFacts, query: str) -> list[dict[str, Any]]:
