@@ -78,6 +78,27 @@ class Surrogate(BaseModel):
     """What they identify, so that a reference and the row that it refers to get one UUID; unset: the source table."""
 
 
+def _one_name(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+class LookupRule(BaseModel):
+    """A column that takes its value from a row of another table of the same store. Names are those of the store."""
+
+    model_config = STRICT
+
+    table: str
+    """The table that is looked into."""
+    column: str
+    """Its column that gives the value."""
+    by: Annotated[tuple[str, ...], BeforeValidator(_one_name), Field(min_length=1)]
+    """Columns of this table that hold its key, in order."""
+    key: Annotated[tuple[str, ...] | None, BeforeValidator(_one_name)] = None
+    """Its unique columns that `by` names; unset: its key."""
+    otherwise: str | int | float | bool | None = None
+    """The value where it has no such row."""
+
+
 class PythonFunction(BaseModel):
     """A column computed by a function of the user's own."""
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
 from config.read_model import ReadModelRule
-from config.reshaping import MaskChoice, PythonFunction, Route, SoftDeleteRule, Surrogate
+from config.reshaping import LookupRule, MaskChoice, PythonFunction, Route, SoftDeleteRule, Surrogate
 from config.strict import STRICT
 from model.position import Flavour
 
@@ -179,6 +179,8 @@ class OutputRule(Part):
     python: dict[str, PythonFunction] = {}
     surrogate: dict[str, Surrogate] = {}
     """Target column → the source columns that its UUID is made of."""
+    lookup: dict[str, LookupRule] = {}
+    """Target column → the row of another table that gives its value."""
     where: str | None = None
     delete_when: SoftDeleteRule | None = None
     """Rows for which this holds count as deleted."""

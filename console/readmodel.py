@@ -1,4 +1,4 @@
-"""`readmodel list|rebuild`: the read models of the stores, and making one anew from its base tables."""
+"""`readmodel list|rebuild`: read models and looked-up columns of the stores, and making one anew from its tables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from model.errors import ExitCode, UsageError
 from stores.control.migrations import prepare_store
 from stores.errors import translated
 from stores.postgres import connect_store
-from sync.postgres import read_models
+from sync.postgres import lookups, read_models
+from transforms.lookup import Lookup
 from transforms.read_model import ReadModel
 
 readmodel_app = typer.Typer(help="See and rebuild read models.", no_args_is_help=True)
@@ -28,12 +29,16 @@ def register(app: typer.Typer) -> None:
 
 @readmodel_app.command("list")
 def list_(context: typer.Context) -> int:
-    """Show the read models: whether each is in its store as it is declared. Exit 6 when one is not or is stale."""
+    """Show read models and looked-up columns: whether each is kept as declared. Exit 6 when one is not or is stale."""
     invocation: Invocation = context.obj
     settings = load_settings(invocation.config)
-    models = read_plan(settings).plan.read_models
+    plan = read_plan(settings).plan
     found = []
-    for model in models:
+    for lookup in plan.lookups:
+        with closing(connect_store(settings.stores[lookup.store].dsn, application="crossfade readmodel")) as connection:
+            state = "current" if lookups.kept(connection, lookup) else "not created"
+        found.append({"name": lookup.name, "store": lookup.store, "state": state, "since": "", "error": ""})
+    for model in plan.read_models:
         with closing(connect_store(settings.stores[model.store].dsn, application="crossfade readmodel")) as connection:
             there, stale, error = read_models.state(connection, model)
         state = "stale" if stale else "current" if there else "not created"
@@ -47,32 +52,36 @@ def list_(context: typer.Context) -> int:
             if item["state"] != "current":
                 invocation.say(f"  next: crossfade readmodel rebuild {item['name']}")
         if not found:
-            invocation.say("no read models are declared")
+            invocation.say("no read models and no lookups are declared")
     return ExitCode.CLEAN if all(item["state"] == "current" for item in found) else ExitCode.INCOMPLETE
 
 
 @readmodel_app.command("rebuild")
 def rebuild(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Name of the read model.")],
+    name: Annotated[str, typer.Argument(help="Name of the read model, or TABLE.COLUMN of a lookup.")],
     store: Annotated[str | None, typer.Option("--store", help="Its store, when several have one of that name.")] = None,
 ) -> None:
-    """Make a read model anew from its base tables, in one transaction; writers of these wait for it."""
+    """Make a read model or a looked-up column anew from its tables, in one transaction; writers of these wait."""
     invocation: Invocation = context.obj
     settings = load_settings(invocation.config)
     model = _named(settings, name, store)
     with closing(connect_store(settings.stores[model.store].dsn, application="crossfade readmodel")) as connection:
         with translated(f"store {model.store}"):
             prepare_store(connection)
-        rows = read_models.rebuild(connection, model)
+        if isinstance(model, Lookup):
+            rows = lookups.rebuild(connection, model)
+        else:
+            rows = read_models.rebuild(connection, model)
     if invocation.json:
         invocation.emit("crossfade.readmodel-rebuild/1", {"name": model.name, "store": model.store, "rows": rows})
     else:
-        invocation.say(f"{model}: {rows:,} rows")
+        invocation.say(f"{model}: {rows:,} rows{' mended' if isinstance(model, Lookup) else ''}")
 
 
-def _named(settings: Settings, name: str, store: str | None) -> ReadModel:
-    models = read_plan(settings).plan.read_models
+def _named(settings: Settings, name: str, store: str | None) -> ReadModel | Lookup:
+    plan = read_plan(settings).plan
+    models: tuple[ReadModel | Lookup, ...] = (*plan.read_models, *plan.lookups)
     found = [model for model in models if model.name == name and store in (None, model.store)]
     if len(found) != 1:
         known = ", ".join(sorted({model.name for model in models})) or "none"

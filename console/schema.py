@@ -19,7 +19,7 @@ from model.errors import ExitCode, Refused, UsageError
 from stores.control import held_ddl, table_states
 from stores.errors import translated
 from stores.postgres import connect_store
-from sync.postgres import read_models
+from sync.postgres import lookups, read_models
 from sync.postgres.drift import Difference, differences, render
 from sync.postgres.schema_apply import apply_schema
 from sync.postgres.store_catalog import read_store
@@ -82,6 +82,13 @@ def plan(
                     ]
                     for name, items in models.items()
                 },
+                "lookups": {
+                    name: [
+                        {"object": one.place, "sql": lookups.planned(one), "reads": [one.table, one.other]}
+                        for one in planned.plan.lookups_of(name)
+                    ]
+                    for name in chosen
+                },
                 "notes": {item.id: list(item.notes) for item in planned.plan.plans if item.notes},
             },
         )
@@ -91,6 +98,10 @@ def plan(
         for phase in Phase:
             invocation.say(f"-- {phase.value.replace('_', ' ')}")
             invocation.say(*[f"{item.sql};" for item in items if item.phase is phase])
+        for one in planned.plan.lookups_of(name):
+            invocation.say(f"-- when everything streams: the looked-up column {one.place}")
+            invocation.say(*[f"{sql};" for sql in lookups.planned(one)])
+            invocation.say(f"-- with triggers on {one.table} and {one.other} that keep it")
         for model in models[name]:
             invocation.say(f"-- when everything streams: the read model {model.place}")
             invocation.say(*[f"{sql};" for sql in read_models.planned(model)])

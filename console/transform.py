@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from contextlib import closing
 from typing import Annotated, Any
 
@@ -17,8 +18,9 @@ from model.rows import Field
 from stores.postgres import connect_store
 from sync.mysql.sample import sample
 from sync.mysql.snapshot import connect_reader
+from sync.postgres import lookups
 from sync.postgres.printed_values import printed
-from transforms.preview import PreviewedRow, Returned, preview, returned
+from transforms.preview import PreviewedColumn, PreviewedRow, Returned, Step, preview, returned
 from transforms.reverse import ReversePlan, reverse_plans
 from transforms.rules import nearest
 
@@ -62,6 +64,7 @@ def preview_(
     for row in found:
         steps = [(back, preview(back.plan, row)) for back in backs]
         ends = [_returned(settings, back, seen, row) for back, seen in steps]
+        steps = [(back, _looked_up(settings, seen)) for back, seen in steps]
         if invocation.json:
             shown.append(as_json(source, row, [(seen, *end) for (_, seen), end in zip(steps, ends, strict=True)]))
         else:
@@ -69,6 +72,26 @@ def preview_(
     if invocation.json:
         invocation.emit("crossfade.transform-preview/1", {"table": str(source.id), "rows": shown})
     return ExitCode.CLEAN
+
+
+def _looked_up(settings: Settings, seen: PreviewedRow) -> PreviewedRow:
+    """The row with the columns that its store would look up now."""
+    target = seen.plan.target
+    found = list(seen.columns)
+    for one in target.columns:
+        if one.lookup is None:
+            continue
+        given = {column.target: column.value for column in seen.columns}
+        by = tuple((name, given[name]) for name in one.lookup.by)
+        value, problem = None, ""
+        try:
+            with closing(connect_store(settings.stores[target.store].dsn, application="crossfade preview")) as store:
+                value = lookups.value_for(store, one.lookup, [field for _, field in by])
+        except CrossfadeError as error:
+            problem = f" ({error.message})"
+        steps = (Step(f"looked up in {one.lookup.other}.{one.lookup.value}{problem}", value),)
+        found.append(PreviewedColumn(one.name, by, steps, value))
+    return dataclasses.replace(seen, columns=tuple(found))
 
 
 def _returned(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import structlog
 
 from stores.postgres import PostgresConnection
-from sync.postgres import read_models
+from sync.postgres import lookups, read_models
 from sync.postgres.schema_apply import apply_schema
 from transforms.ddl import Phase as DdlPhase
 from transforms.plan import MigrationPlan, TablePlan
@@ -34,6 +34,15 @@ class PhaseSchema:
     def create_foreign_keys(self, connection: PostgresConnection, plans: Sequence[TablePlan]) -> None:
         """Foreign keys between the tables of one store, when all of them stream."""
         apply_schema(connection, [plan.target for plan in plans], DdlPhase.AFTER_CONSISTENT)
+
+    def keep_lookups(self, connection: PostgresConnection, plans: Sequence[TablePlan]) -> None:
+        """Looked-up columns, when all of the store's tables stream. `plans`: those of the store as they are now."""
+        targets = tuple(dict.fromkeys(plan.target for plan in plans))
+        found = [lookup for target in targets for lookup in target.lookups]
+        lookups.drop_others(connection, targets, found)
+        for lookup in found:
+            if lookups.install(connection, lookup):
+                log.info("lookup filled", store=lookup.store, column=lookup.place)
 
     def create_read_models(self, connection: PostgresConnection, store: str) -> None:
         """Read models, when all of the store's tables stream."""

@@ -29,7 +29,7 @@ from stores.errors import translated
 from stores.mysql import ServerInfo
 from stores.postgres import PostgresConnection, connect_store
 from sync.assess import assess
-from sync.postgres import read_models
+from sync.postgres import lookups, read_models
 from sync.postgres.drift import require_fit
 from sync.postgres.schema_reset import reset_tables
 from sync.postgres.store_catalog import read_store
@@ -127,6 +127,7 @@ def erase(settings: Settings, confirmation: str | None) -> None:
             if _read(connection, settings.name) is not None:
                 streams.forget(connection, settings.name)
             read_models.drop(connection, planned.plan.models_of(name))
+            lookups.drop_others(connection, planned.plan.targets_of(name))
             reset_tables(connection, planned.plan.targets_of(name))
     log.warning("stream.erased", migration=settings.name)
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import structlog
@@ -107,13 +108,19 @@ class PhaseSteps:
             # Rows without a parent can be the source's own.
             log.error("foreign keys cannot be created", store=self._plan.store, error=str(error))
             self._warn(error)
+        with self._told("a lookup cannot be kept"), self._writer.aside() as connection:
+            self._ddl.keep_lookups(connection, self._plan.plans)
+        with self._told("a read model cannot be created"), self._writer.aside() as connection:
+            self._ddl.create_read_models(connection, self._plan.store)
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
         try:
-            with self._writer.aside() as connection:
-                self._ddl.create_read_models(connection, self._plan.store)
+            yield
         except CrossfadeError as error:
             if error.transient:
                 raise
-            log.error("a read model cannot be created", store=self._plan.store, error=str(error))
+            log.error(what, store=self._plan.store, error=str(error))
             self._warn(error)
 
     def save(self, state: TableState) -> None:

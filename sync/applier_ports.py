@@ -54,6 +54,9 @@ class SchemaSteps(Protocol):
     def create_foreign_keys(self, connection: PostgresConnection, plans: Sequence[TablePlan]) -> None:
         """Create the foreign keys between the store's tables, all of which stream."""
 
+    def keep_lookups(self, connection: PostgresConnection, plans: Sequence[TablePlan]) -> None:
+        """Arm and fill the looked-up columns of the store's tables, all of which stream."""
+
     def create_read_models(self, connection: PostgresConnection, store: str) -> None:
         """Create the store's read models, whose base tables all stream."""
 

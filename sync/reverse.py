@@ -348,6 +348,8 @@ class _Session:
                 hint="Prepare the domain's reverse stream again.",
                 relation=message.relation,
             )
+        if binding.kept_by_store(message):
+            return
         self._foreign = binding.target
         if self._stream._armed:
             return

@@ -48,6 +48,15 @@ class TableBinding:
         known = {column.name for column in plan.plan.target.columns}
         self.unknown = tuple(name for name in places if name not in known)
         """Columns that only the store has; their values are not sent back."""
+        looked_up = {column.name for column in plan.plan.target.columns if column.lookup is not None}
+        self._looked_up = [column.name in looked_up for column in relation.columns] if looked_up else []
+
+    def kept_by_store(self, message: Insert | Update | Delete) -> bool:
+        """Whether nothing changes but looked-up columns: the store did that by itself, and the source has none."""
+        if not self._looked_up or not isinstance(message, Update) or message.old is None or not message.whole:
+            return False
+        pairs = zip(message.old, message.new, self._looked_up, strict=True)
+        return all(looked_up or new is UNCHANGED or new == old for old, new, looked_up in pairs)
 
     def change(self, message: Insert | Update | Delete) -> SourceChange:
         """The change of the source row. Raises ValueRefused (a value MySQL has no place for), SchemaDrift."""
@@ -121,6 +130,10 @@ class RelationBinding:
     def unknown(self) -> tuple[str, ...]:
         """Columns that only the store has."""
         return self.tables[0].unknown
+
+    def kept_by_store(self, message: Insert | Update | Delete) -> bool:
+        """Whether the store changed its looked-up columns only. Tables that several plans share have none."""
+        return self.tables[0].kept_by_store(message)
 
     def changes(self, message: Insert | Update | Delete) -> tuple[SourceChange, ...]:
         """The changes of source rows: one, or two when a row moves from one source table to another.

@@ -132,7 +132,7 @@ def build_columns(
     ]
     extra = [(f"expr.{name}", name) for name in rule.expr] + [(f"python.{name}", name) for name in rule.python]
     extra += [(f"surrogate.{name}", name) for name in rule.surrogate]
-    extra += [(f"add.{name}", name) for name in rule.add]
+    extra += [(f"add.{name}", name) for name in rule.add] + [(f"lookup.{name}", name) for name in rule.lookup]
     names.refuse_collisions([*targets, *extra], "columns", table=table.id)
     for source, target in [*targets, *extra]:
         if target in names.SYSTEM_COLUMNS:
@@ -207,7 +207,7 @@ def _add_copied(result: OutputColumns, output: Output, column: ColumnDef, target
         result.checks.append(TargetCheck(names.shorten(f"{output.table}_{target_name}_{suffix}"), check))
 
 
-def _typed_text(value: str, type_text: str, **where: object) -> tuple[str, bytes]:
+def typed_text(value: str, type_text: str, **where: object) -> tuple[str, bytes]:
     """The type's own spelling and `value` in it, for constants and mapped values. Raises ConfigError."""
     wanted = parse_type(type_text, **where)
     casts = text_casts(wanted)
@@ -242,11 +242,11 @@ def _add_mapped(
     for source, value in mapping.items():
         if source != "*":
             values[neutral_literal(column, source)] = (
-                None if value is None else _typed_text(value, type_text, **where)[1]
+                None if value is None else typed_text(value, type_text, **where)[1]
             )
     strict = "*" not in mapping
     star = mapping.get("*")
-    otherwise = None if star is None else _typed_text(star, type_text, **where)[1]
+    otherwise = None if star is None else typed_text(star, type_text, **where)[1]
     nullable = column.nullable or None in values.values() or (not strict and otherwise is None)
     default = None
     if column.default_kind is DefaultKind.LITERAL and column.default is not None:
@@ -389,7 +389,7 @@ def _add_constant(result: OutputColumns, name: str, rule: Constant) -> None:
     spelled = str(parse_type(rule.type, column=name))
     if rule.value is not None:
         text = str(rule.value).lower() if isinstance(rule.value, bool) else str(rule.value)
-        spelled, value = _typed_text(text, rule.type, column=name)
+        spelled, value = typed_text(text, rule.type, column=name)
     target = TargetColumn(names.checked(name, "the column's name"), spelled, nullable=value is None)
     result.plans.append(ColumnPlan(target, ColumnKind.CONSTANT, constant=value))
     result.targets.append(target)

@@ -18,6 +18,7 @@ from transforms.checks import translate_checks
 from transforms.columns import build_columns, source_column, type_override
 from transforms.constraints import build_indexes, derive_key, foreign_keys_of
 from transforms.expressions import compile_condition
+from transforms.lookups import with_lookups
 from transforms.merging import merged, with_common_foreign_keys
 from transforms.pgtypes import parse_type
 from transforms.plan import CompiledExpression, MigrationPlan, SoftDelete, TablePlan
@@ -62,6 +63,7 @@ def compile_plan(
         _table_plan(settings, output, flavour, shared, relation_names[output.store, output.schema])
         for output in outputs
     ]
+    plans = with_lookups(outputs, plans, relation_names)
     plans = with_common_foreign_keys(_with_foreign_keys(settings, merged(plans)))
     made = MigrationPlan(tuple(plans), skipped)
     return dataclasses.replace(made, read_models=compile_read_models(settings, made))

@@ -154,7 +154,9 @@ def _type(target: TargetColumn) -> str:
 
 def _how(target: TargetColumn, column: ColumnPlan | None) -> str:
     parts: list[str] = []
-    if column is None:
+    if target.lookup is not None:
+        parts.append(f"looked up: {target.lookup.text}")
+    elif column is None:
         parts.append(f"generated: {target.generated}".replace('"', ""))
     else:
         if column.kind is ColumnKind.CONSTANT and column.expression is None:

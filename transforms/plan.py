@@ -12,6 +12,7 @@ from enum import StrEnum
 from model.errors import ValueRefused
 from model.rows import ABSENT, Field, Row
 from model.tables import TableDef, TableId
+from transforms.lookup import Lookup
 from transforms.read_model import ReadModel
 from transforms.target import TargetColumn, TargetTable
 
@@ -178,7 +179,7 @@ class TablePlan:
     source: TableDef
     target: TargetTable
     columns: tuple[ColumnPlan, ...]
-    """Written target columns in order (generated target columns are not among them)."""
+    """Written target columns in order (generated and looked-up ones are not among them)."""
     key: tuple[int, ...]
     """Indexes into `columns` of the key; () for a keyless table."""
     uniques: tuple[tuple[int, ...], ...] = ()
@@ -250,6 +251,17 @@ class MigrationPlan:
     def models_of(self, store: str) -> tuple[ReadModel, ...]:
         """Read models of `store`."""
         return tuple(model for model in self.read_models if model.store == store)
+
+    def lookups_of(self, store: str) -> tuple[Lookup, ...]:
+        """Columns that `store` looks up."""
+        return tuple(lookup for target in self.targets_of(store) for lookup in target.lookups)
+
+    @property
+    def lookups(self) -> tuple[Lookup, ...]:
+        """Columns that any store looks up."""
+        return tuple(
+            one for store in dict.fromkeys(p.target.store for p in self.plans) for one in self.lookups_of(store)
+        )
 
     def targets_of(self, store: str) -> tuple[TargetTable, ...]:
         """Tables of `store`, each once."""

@@ -172,6 +172,10 @@ def reverse_plan(plan: TablePlan, siblings: Iterable[TablePlan] = ()) -> Reverse
     for item in plan.columns:
         if item.kind is ColumnKind.EXPRESSION and item.reverse is None and item.inverse is None and not item.one_way:
             verdicts.append(ColumnVerdict(item.target.name, Reversibility.EXACT, "derived; not sent back"))
+    for target in plan.target.columns:
+        if target.lookup is not None:
+            reason = f"looked up in {target.lookup.other}; not sent back"
+            verdicts.append(ColumnVerdict(target.name, Reversibility.EXACT, reason))
     ordered = tuple(columns[ordinal] for ordinal in sorted(columns))
     key, problem = _key(plan.source, ordered)
     verdicts += [ColumnVerdict("", way, reason) for way, reason in [*problem, *_table_verdicts(plan)]]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from transforms.lookup import Lookup
+
 
 @dataclass(frozen=True, slots=True)
 class TargetColumn:
@@ -17,6 +19,8 @@ class TargetColumn:
     """Default as PostgreSQL SQL, None for no default."""
     generated: str | None = None
     """Expression of a GENERATED ALWAYS … STORED column; such columns are never written."""
+    lookup: Lookup | None = None
+    """The store fills the column from another table; such columns are never written either."""
     collation: str | None = None
     comment: str = ""
 
@@ -77,6 +81,11 @@ class TargetTable:
     checks: tuple[TargetCheck, ...] = ()
     comment: str = ""
     enums: tuple[TargetEnum, ...] = ()
+
+    @property
+    def lookups(self) -> tuple[Lookup, ...]:
+        """Its looked-up columns."""
+        return tuple(column.lookup for column in self.columns if column.lookup is not None)
 
     def column(self, name: str) -> TargetColumn:
         """The column called exactly `name`. Raises KeyError."""

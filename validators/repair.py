@@ -30,6 +30,7 @@ from transforms.plan import MigrationPlan, TablePlan
 from validators.canonical.record import CanonicalRow, RecordForm
 from validators.findings import Mode, TableVerdict
 from validators.invariant_check import PREFIX
+from validators.lookup_check import LOOKUP
 from validators.read_model_check import READ_MODEL
 from validators.row_check import RowCheck, disclosed
 from validators.spans import Span
@@ -122,6 +123,9 @@ class Repair:
             elif plan_id.startswith(READ_MODEL):
                 name = plan_id.rpartition(".")[2]
                 done += [_left(one, f"a read model is made anew: crossfade readmodel rebuild {name}") for one in chosen]
+            elif plan_id.startswith(LOOKUP):
+                name = ".".join(plan_id.rsplit(".", 2)[1:])
+                done += [_left(one, f"the store looks it up: crossfade readmodel rebuild {name}") for one in chosen]
             elif plan is None:
                 done += [_left(finding, "the configuration has no such table any more") for finding in chosen]
             elif not plan.key:

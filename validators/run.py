@@ -21,14 +21,13 @@ from stores.mysql import ServerInfo
 from sync.mysql.snapshot import connect_reader
 from sync.progress import CopyProgress, ProgressMeter
 from transforms.plan import MigrationPlan, TablePlan
-from transforms.read_model import ReadModel
 from validators.canonical.record import VERSION, RecordForm
+from validators.computed_check import Computed, blank_computed, computed_id, names_of_computed
 from validators.cutting import spans_of
 from validators.findings import Mode, TableVerdict, Verdict
 from validators.invariant_check import PREFIX, blank_invariant
 from validators.ledger import Chunk, Ledger, MemoryLedger, Task
 from validators.merging import merged
-from validators.read_model_check import READ_MODEL, blank_model
 from validators.source_side import SourceSide
 from validators.spans import Span
 from validators.table_access import TableAccess
@@ -60,7 +59,7 @@ class Scope:
         plans = [plan for plan in self.plan.plans if self.only_store in (None, plan.target.store)]
         wanted = {name.lower() for name in self.only_tables}
         known = {name for plan in plans for name in names_of(plan)}
-        known |= {name for model in self.plan.read_models for name in names_of_model(model)}
+        known |= {name for one in self._all_computed for name in names_of_computed(one)}
         for name in self.only_tables:
             if name.lower() not in known:
                 shown = sorted({plan.source.id.name for plan in plans})
@@ -70,19 +69,18 @@ class Scope:
                 )
         return tuple(plan for plan in plans if not wanted or wanted & names_of(plan))
 
-    def models(self) -> tuple[ReadModel, ...]:
-        """The read models in scope."""
+    @property
+    def _all_computed(self) -> tuple[Computed, ...]:
+        return (*self.plan.lookups, *self.plan.read_models)
+
+    def computed(self) -> tuple[Computed, ...]:
+        """The looked-up columns and read models in scope."""
         wanted = {name.lower() for name in self.only_tables}
         return tuple(
-            model
-            for model in self.plan.read_models
-            if self.only_store in (None, model.store) and (not wanted or wanted & names_of_model(model))
+            one
+            for one in self._all_computed
+            if self.only_store in (None, one.store) and (not wanted or wanted & names_of_computed(one))
         )
-
-
-def names_of_model(model: ReadModel) -> set[str]:
-    """Names by which a read model can be chosen, in lower case."""
-    return {model.name.lower(), model.place.lower()}
 
 
 def names_of(plan: TablePlan) -> set[str]:
@@ -124,8 +122,8 @@ class Verification:
         self._access = TableAccess(settings, scope.info, scope.tables, scope.plan, stop)
         self._plans = {} if mode is Mode.INVARIANTS else {plan.id: plan for plan in scope.chosen()}
         self._invariants = self._asked()
-        computed = () if mode in (Mode.INVARIANTS, Mode.SCHEMA) else scope.models()
-        self._models = {READ_MODEL + str(model): model for model in computed}
+        computed = () if mode in (Mode.INVARIANTS, Mode.SCHEMA) else scope.computed()
+        self._computed = {computed_id(one): one for one in computed}
         self._lock = threading.Lock()
         self._meter = ProgressMeter({})
         self._left: dict[str, int] = {}
@@ -147,7 +145,7 @@ class Verification:
                 stores,
                 self._plans,
                 self._invariants,
-                self._models,
+                self._computed,
                 self._ledger,
                 self._mode,
                 self._deadline_s,
@@ -179,7 +177,7 @@ class Verification:
         """What is compared: plan → transform hash, invariant → its statements. A run is resumed only for the same."""
         told = {plan_id: transform_hash(plan) for plan_id, plan in self._plans.items()}
         told |= {plan_id: one.model_dump_json() for plan_id, one in self._invariants.items()}
-        return told | {plan_id: model.fingerprint for plan_id, model in self._models.items()}
+        return told | {plan_id: one.fingerprint for plan_id, one in self._computed.items()}
 
     def finished(self) -> bool:
         """Whether every chunk was judged."""
@@ -220,12 +218,12 @@ class Verification:
                             raise
                         # The table is gone or closed to us: its verdict will say so.
                 chunks += [Chunk(plan.id, span, rows) for span, rows in spans]
-        return [*chunks, *(Chunk(plan_id, Span(), 0) for plan_id in [*self._invariants, *self._models])]
+        return [*chunks, *(Chunk(plan_id, Span(), 0) for plan_id in [*self._invariants, *self._computed])]
 
     def _measure(self) -> None:
         """Estimates and what is done already, for the progress."""
         entries = self._ledger.entries()
-        estimates = dict.fromkeys([*self._plans, *self._invariants, *self._models], 0)
+        estimates = dict.fromkeys([*self._plans, *self._invariants, *self._computed], 0)
         for entry in entries:
             estimates[entry.chunk.plan_id] = estimates.get(entry.chunk.plan_id, 0) + entry.chunk.rows
         self._left = dict.fromkeys(estimates, 0)
@@ -264,9 +262,9 @@ class Verification:
                 verdict = blank(plan, self._mode, RecordForm.of(plan), why="stopped before it was compared whole")
                 # Not counted: what is known of the other chunks stays visible.
                 verdict = dataclasses.replace(verdict, source_rows=0, target_rows=0)
-            elif verdict is None and entry.chunk.plan_id in self._models:
-                model = self._models[entry.chunk.plan_id]
-                verdict = blank_model(model, self._mode, "stopped before it was compared")
+            elif verdict is None and entry.chunk.plan_id in self._computed:
+                one = self._computed[entry.chunk.plan_id]
+                verdict = blank_computed(one, self._mode, "stopped before it was compared")
             elif verdict is None:
                 verdict = blank_invariant(self._invariants[entry.chunk.plan_id], "stopped before it was asked for")
             if verdict is not None:
@@ -278,7 +276,7 @@ class Verification:
             duration_s,
             tuple(
                 merged(found[plan_id])
-                for plan_id in [*self._plans, *self._invariants, *self._models]
+                for plan_id in [*self._plans, *self._invariants, *self._computed]
                 if plan_id in found
             ),
             tuple((str(table), reason) for table, reason in sorted(self._scope.plan.skipped.items())),

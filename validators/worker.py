@@ -18,15 +18,13 @@ import structlog
 from config.settings import Invariant
 from model.errors import CrossfadeError, StatementTimeout
 from stores.control.table_states import Phase
-from sync.postgres import read_models
 from transforms.plan import TablePlan
-from transforms.read_model import ReadModel
 from validators.canonical.record import RecordForm
+from validators.computed_check import Computed, blank_computed, is_made, judge_computed
 from validators.cutting import leading_column
 from validators.findings import Mode, Outcome, TableVerdict
 from validators.invariant_check import blank_invariant
 from validators.ledger import Ledger, Task
-from validators.read_model_check import blank_model, judge
 from validators.schema_check import check_schema
 from validators.spans import Span
 from validators.table_access import StoreFacts, TableAccess
@@ -37,7 +35,7 @@ log = structlog.get_logger(__name__)
 ATTEMPTS: Final = 3
 PAUSE_S: Final = 1.0
 MADE_S: Final = 10.0
-"""So long may the applier take to make a read model after the last table of its store streams."""
+"""So long may the applier take to make a read model or a lookup after the last table of its store streams."""
 POLL_S: Final = 0.2
 LATE_S: Final = 1.0
 """How long a store that was late once is waited for per chunk, until it comes in time again."""
@@ -59,7 +57,7 @@ class Worker(threading.Thread):
         stores: Mapping[str, StoreFacts],
         plans: Mapping[str, TablePlan],
         invariants: Mapping[str, Invariant],
-        models: Mapping[str, ReadModel],
+        computed: Mapping[str, Computed],
         ledger: Ledger,
         mode: Mode,
         deadline_s: float,
@@ -74,7 +72,7 @@ class Worker(threading.Thread):
         self._stores = stores
         self._plans = plans
         self._invariants = invariants
-        self._models = models
+        self._known = computed
         self._ledger = ledger
         self._mode = mode
         self._deadline_s = deadline_s
@@ -121,7 +119,7 @@ class Worker(threading.Thread):
     def _verdict(self, task: Task) -> TableVerdict | None:
         if task.chunk.plan_id in self._invariants:
             return self._asked_for(task)
-        if task.chunk.plan_id in self._models:
+        if task.chunk.plan_id in self._known:
             return self._computed(task)
         return self._compared(task)
 
@@ -154,19 +152,19 @@ class Worker(threading.Thread):
             return blank_invariant(invariant, str(error), error.hint)
 
     def _computed(self, task: Task) -> TableVerdict | None:
-        """The verdict over a read model; None when it was left in the ledger for another try."""
-        model = self._models[task.chunk.plan_id]
+        """The verdict over a read model or a looked-up column; None when it was left in the ledger for another try."""
+        one = self._known[task.chunk.plan_id]
         try:
-            connection = self._lines.store(model.store)
+            connection = self._lines.store(one.store)
             patience = time.monotonic() + min(self._deadline_s, MADE_S)
-            while not read_models.state(connection, model)[0] and time.monotonic() < patience and not self._ended:
+            while not is_made(connection, one) and time.monotonic() < patience and not self._ended:
                 self._halt.wait(PAUSE_S)
-            return judge(connection, model, self._mode)
+            return judge_computed(connection, one, self._mode)
         except CrossfadeError as error:
             self._close()
             if self._again(task, error):
                 return None
-            return blank_model(model, self._mode, str(error), error.hint)
+            return blank_computed(one, self._mode, str(error), error.hint)
 
     def _again(self, task: Task, error: CrossfadeError) -> bool:
         """Whether the chunk was left in the ledger for another try."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sync.mysql.reverse_apply import ReverseWriter
-from sync.postgres import slots
+from sync.postgres import lookups, slots
 from sync.postgres.changes import SlotReader
 from sync.reverse_state import ReverseMode
 from tests.support.proxy import Proxy
@@ -285,3 +285,31 @@ def test_our_own_large_transaction_is_taken_back(items: Reversing, monkeypatch: 
 
 def test_the_verdict_on_the_table(items: Reversing) -> None:
     assert [back.way for back in items.backs] == [Reversibility.EXACT]
+
+
+def test_what_the_store_looks_up_does_not_go_back(source_db: SourceDatabase, store_db: StoreDatabase) -> None:
+    tables = {"people": {"lookup": {"country": {"table": "countries", "by": "country_id", "column": "name"}}}}
+    with reversing(
+        source_db, store_db,
+        "CREATE TABLE countries (id INT PRIMARY KEY, name VARCHAR(20))",
+        "CREATE TABLE people (id INT PRIMARY KEY, country_id INT, name VARCHAR(20), changed TIMESTAMP NOT NULL"
+        " DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP)",
+        "INSERT INTO countries VALUES (1, 'one')",
+        "INSERT INTO people VALUES (1, 1, 'Ann', '2020-01-01 00:00:00'), (2, 1, 'Bob', '2020-01-01 00:00:00')",
+        tables=tables,
+    ) as bed:  # fmt: skip
+        armed = bed.start(armed=True)
+        # As a trigger of a table of another domain does, which the stores serve already.
+        store_db.execute("UPDATE people SET country = 'one'")
+        assert armed.round_trip() < 10 and armed.state.mode is ReverseMode.ARMED
+        bed.stop(armed)
+        (lookup,) = (one for plan in bed.plans for one in plan.target.lookups)
+        with bed.store() as connection:
+            assert lookups.install(connection, lookup)
+        stream = bed.start(epoch=2)
+        store_db.execute("UPDATE countries SET name = 'two' WHERE id = 1", "UPDATE people SET name = 'Bo' WHERE id = 2")
+        bed.drain(stream)
+        assert store_db.rows("SELECT country FROM people") == [("two",), ("two",)]
+        changed = source_db.rows("SELECT id, CAST(changed AS CHAR) FROM people WHERE name = 'Ann'")
+        assert changed == [(1, "2020-01-01 00:00:00")] and stream.state.rows == 2
+        bed.assert_equal()

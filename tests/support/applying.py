@@ -50,6 +50,9 @@ class Steps:
     def create_foreign_keys(self, connection: PostgresConnection, plans: Sequence[TablePlan]) -> None:
         self.foreign_keys += 1
 
+    def keep_lookups(self, connection: PostgresConnection, plans: Sequence[TablePlan]) -> None:
+        """None are declared."""
+
     def create_read_models(self, connection: PostgresConnection, store: str) -> None:
         """None here."""
 

@@ -1,0 +1,116 @@
+"""Judges a looked-up column: looked up anew and compared row by row, in one snapshot of the store.
+
+No position is needed: the column is changed in the transactions of the two tables, so it must agree in every snapshot.
+That the two tables are the source's is their own comparison.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from model.errors import CrossfadeError
+from stores.errors import translated
+from stores.postgres import PostgresConnection
+from sync.postgres import lookups
+from transforms.lookup import Lookup
+from transforms.names import quoted
+from validators.findings import ColumnDifference, Finding, FindingKind, Mode, Outcome, TableVerdict
+
+MOST_FINDINGS: Final = 1_000
+SOURCE: Final = "lookup"
+LOOKUP: Final = f"{SOURCE}>"
+"""Begins the plan id of every looked-up column's verdict."""
+
+
+def judge_lookup(connection: PostgresConnection, lookup: Lookup, mode: Mode) -> TableVerdict:
+    """The verdict. `connection` is in autocommit mode. Raises what the store raises."""
+    begun = time.monotonic()
+    next_step = f"crossfade readmodel rebuild {lookup.name}"
+    if not lookups.kept(connection, lookup):
+        why = "the column is not kept as it is declared; it is filled when all tables of the store stream"
+        return _verdict(lookup, mode, begun, Outcome.INCONCLUSIVE, why, next_step)
+    try:
+        rows, findings = _compared(connection, lookup)
+    except CrossfadeError as problem:
+        if problem.transient:
+            raise
+        return _verdict(lookup, mode, begun, Outcome.INCONCLUSIVE, problem.message, next_step)
+    if not findings:
+        return _verdict(lookup, mode, begun, Outcome.PASS, "", "", rows=rows)
+    return _verdict(lookup, mode, begun, Outcome.FAIL, "", next_step, rows=rows, findings=findings)
+
+
+def blank_lookup(lookup: Lookup, mode: Mode, why: str, next_step: str = "") -> TableVerdict:
+    """A verdict without a judgement, and why there is none."""
+    return _verdict(lookup, mode, time.monotonic(), Outcome.INCONCLUSIVE, why, next_step)
+
+
+def _compared(connection: PostgresConnection, lookup: Lookup) -> tuple[int, tuple[Finding, ...]]:
+    """Number of rows, and those whose value is another one, from one snapshot."""
+    with translated(f"store {lookup.store}, lookup {lookup.place}"), connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        table = f"{quoted(lookup.schema)}.{quoted(lookup.table)}"
+        row = connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
+        names = _naming(connection, lookup)
+        found = connection.execute(_differing(lookup, names).encode()).fetchall()
+    assert row is not None
+    return int(row[0]), tuple(_finding(lookup, names, *item) for item in found)
+
+
+def _naming(connection: PostgresConnection, lookup: Lookup) -> tuple[str, ...]:
+    """Columns that name a row for people: its primary key, or those that it is looked up by."""
+    rows = connection.execute(
+        "SELECT a.attname FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indrelid"
+        " JOIN pg_namespace AS n ON n.oid = c.relnamespace CROSS JOIN unnest(i.indkey) WITH ORDINALITY AS k (at, place)"
+        " JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = k.at"
+        " WHERE i.indisprimary AND n.nspname = %s AND c.relname = %s ORDER BY k.place",
+        (lookup.schema, lookup.table),
+    ).fetchall()
+    return tuple(str(name) for (name,) in rows) or lookup.by
+
+
+def _differing(lookup: Lookup, names: tuple[str, ...]) -> str:
+    """Row's name as texts, the value that should be, the value that is."""
+    shown = ", ".join(f"mine.{quoted(name)}::text" for name in names)
+    found = f"mine.{quoted(lookup.column)}::text"
+    return (
+        f"SELECT ARRAY[{shown}], should.value::text, {found} FROM {lookups.should_be(lookup)}"
+        f" WHERE should.value::text IS DISTINCT FROM {found} ORDER BY 1 LIMIT {MOST_FINDINGS}"
+    )
+
+
+def _finding(lookup: Lookup, names: tuple[str, ...], key: Any, should: str | None, found: str | None) -> Finding:
+    hidden = "(masked)" if lookup.masked else None
+    difference = ColumnDifference(lookup.column, hidden or should, hidden or found)
+    return Finding(FindingKind.DIFFERS, tuple(zip(names, key, strict=True)), (difference,))
+
+
+def _verdict(
+    lookup: Lookup,
+    mode: Mode,
+    begun: float,
+    outcome: Outcome,
+    why: str,
+    next_step: str,
+    *,
+    rows: int | None = None,
+    findings: tuple[Finding, ...] = (),
+) -> TableVerdict:
+    return TableVerdict(
+        plan_id=f"{LOOKUP}{lookup}",
+        source=SOURCE,
+        store=lookup.store,
+        target=lookup.place,
+        mode=mode,
+        outcome=outcome,
+        why=why,
+        next_step=next_step,
+        source_rows=rows,
+        target_rows=rows,
+        rows_compared_again=rows or 0,
+        different=len(findings),
+        findings=findings,
+        transform_hash=lookup.fingerprint,
+        duration_s=time.monotonic() - begun,
+    )
