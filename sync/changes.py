@@ -18,7 +18,7 @@ from sync.mysql.event_types import DELETE_ROWS, IGNORABLE, ROWS, WRITE_ROWS, Eve
 from sync.mysql.events import EventHeader, TableMap, parse_query, parse_rows_target, parse_table_map, parse_xa_prepare
 from sync.mysql.lines import LineDecoder, RowLines, line_decoder
 from sync.mysql.reverse_tables import mark_table
-from sync.mysql.transactions import GTID_EVENTS
+from sync.mysql.transactions import GTID_EVENTS, xa_verdict
 from transforms.plan import TablePlan
 
 NO_FOREIGN_KEY_CHECKS: Final = 2
@@ -29,6 +29,8 @@ _PASSED_OVER: Final = IGNORABLE | GTID_EVENTS | {EventType.XID, EventType.INTVAR
 _LOADS: Final = frozenset({EventType.BEGIN_LOAD_QUERY, EventType.APPEND_BLOCK, EventType.DELETE_FILE})
 _CACHED: Final = 10_000
 SHOWN: Final = 300
+_XA_LONGEST: Final = 400
+"""Bytes of the longest XA COMMIT: a name of 128 bytes in hexadecimal digits, and its number."""
 """Characters of a statement that an error shows."""
 
 
@@ -254,10 +256,11 @@ class ChangeReader:
             self._maps.clear()
             self._decoders.clear()
         open_maps: dict[int, bytes] = {}
-        touched = False
+        touched = rows = prepared = undecided = False
         for header, body in transaction.events():
             kind = header.type
             if kind in ROWS:
+                rows = True
                 table_id, flags = parse_rows_target(body)
                 raw = open_maps.get(table_id)
                 if raw is None:
@@ -281,17 +284,24 @@ class ChangeReader:
                         )
                     return
             elif kind == EventType.QUERY:
+                if b"XA " in body[-_XA_LONGEST:] and (verdict := xa_verdict(parse_query(body).text)) is not None:
+                    undecided = False
+                    if verdict.committed and wanted and not (prepared or rows):
+                        raise _unknown_rows(verdict.xid)
                 yield from self._statement(body, touched, header.timestamp)
             elif kind == EventType.XA_PREPARE:
                 if touched and not parse_xa_prepare(body).one_phase:
-                    raise UnsupportedChange(
-                        "a prepared XA transaction changes migrated tables; its verdict comes later",
-                        hint="Let the application commit without XA while the migration runs, then copy anew.",
-                    )
+                    undecided = True
+                prepared = True
             elif kind in _LOADS or kind == EventType.EXECUTE_LOAD_QUERY:
                 self._load(kind, body)
             elif kind not in _PASSED_OVER:
                 raise UnknownEvent(f"a transaction holds an event that crossfade cannot apply: {event_name(kind)}")
+        if undecided:
+            raise UnsupportedChange(
+                "a prepared XA transaction changes migrated tables, and its verdict stands apart from it in the relay",
+                hint="An older version wrote the relay. Copy anew: crossfade start --fresh --confirm NAME",
+            )
 
     def _table_map(self, body: bytes) -> TableMap:
         found = self._maps.get(body)
@@ -361,6 +371,15 @@ class ChangeReader:
             f"the source loads a file by a statement, not by row events: {event_name(kind)}, {len(body)} bytes",
             hint="Set binlog_format=ROW on the source and in every session, then copy the table anew.",
         )
+
+
+def _unknown_rows(xid: str) -> UnsupportedChange:
+    return UnsupportedChange(
+        "the source committed an XA transaction that it had prepared before the stream or the relay began; nobody can"
+        " tell which rows it changed",
+        hint="Let XA RECOVER on the source show no transaction, then copy anew: crossfade start --fresh --confirm NAME",
+        xid=xid,
+    )
 
 
 def table_in(tables: Iterable[TableId], wanted: frozenset[TableId]) -> bool:

@@ -149,6 +149,8 @@ class GtidEvent:
     commit_id: int | None = None
     """MariaDB: transactions with the same number were committed together."""
     flags: int = 0
+    prepared_xa: bool = False
+    """MariaDB: the group ends in XA PREPARE. MySQL says it with the statement XA START."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +325,7 @@ def parse_gtid(event_type: int, server_id: int, body: bytes) -> GtidEvent:
             commit_time_us=None,
             commit_id=commit_id,
             flags=flags,
+            prepared_xa=bool(flags & MariadbGtidFlag.PREPARED_XA),
         )
     flags, uuid, number = _GTID.unpack(cursor.take(_GTID.size))
     time_us = None

@@ -21,11 +21,12 @@ from stores.mysql import ServerInfo, connect_source, probe
 from stores.retry import retrying
 from sync.mysql.dump import FILE_START, MAX_OFFSET, DumpMode, DumpStart, ServerIdClash, StreamEnded, open_dump
 from sync.mysql.event_types import CONTROL, IGNORABLE, MARIADB_COMPRESSED, ROWS, TRANSACTIONAL, EventType, require_known
-from sync.mysql.events import EventHeader, parse_incident
+from sync.mysql.events import EventHeader, parse_incident, parse_xa_prepare
 from sync.mysql.resume import check_available, check_server_id, choose_mode, gtids_at
 from sync.mysql.stream import EventStream
-from sync.mysql.transactions import GTID_EVENTS, Boundary, TransactionTracker
-from sync.relay.records import RelayUnwritable
+from sync.mysql.transactions import GTID_EVENTS, Boundary, TransactionTracker, xid_of
+from sync.relay.prepared import PreparedTransactions
+from sync.relay.records import RecordKind, RelayUnwritable
 from sync.relay.values import RelayTail, TransactionEnd
 from sync.relay.writer import RelayWriter
 
@@ -41,7 +42,7 @@ _STREAMED: Final = (ROWS | frozenset(MARIADB_COMPRESSED) | {EventType.TRANSACTIO
 }
 """Events of any size that need not be whole in memory."""
 _NOTHING: Final[tuple[bytes, ...]] = ()
-_LOOKED_INTO: Final = GTID_EVENTS | {EventType.QUERY, EventType.MARIADB_QUERY_COMPRESSED}
+_LOOKED_INTO: Final = GTID_EVENTS | {EventType.QUERY, EventType.MARIADB_QUERY_COMPRESSED, EventType.XA_PREPARE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class BinlogReader:
         self._where = f"source {source.host}:{source.port}"
         self._stop = threading.Event()
         self._tracker = TransactionTracker()
+        self._prepared = PreparedTransactions(relay.directory, relay.last_seq)
         self._settled = False
         """Whether the stream has reached what the relay does not have yet (a dump by GTID begins before it)."""
         self._skip_until = 0
@@ -158,7 +160,12 @@ class BinlogReader:
             self._stop.wait(self._retry.first_wait_s)
         finally:
             self._connected = False
-            self._relay.discard_open()
+            self._discard_open()
+
+    def _discard_open(self) -> None:
+        self._relay.discard_open()
+        self._prepared.durable(self._relay.last_seq)
+        self._prepared.discard()
 
     def _note_clash(self, error: ServerIdClash) -> None:
         now = time.monotonic()
@@ -279,7 +286,7 @@ class BinlogReader:
             # The source died inside a transaction and wrote it no further: it is not committed.
             log.warning("reader.unfinished_transaction_dropped", position=str(stream.coordinate))
             self._tracker.reset()
-            self._relay.discard_open()
+            self._discard_open()
         if header.type == EventType.FORMAT_DESCRIPTION:
             self._relay.set_format(raw)
             self._passed(stream)
@@ -317,16 +324,48 @@ class BinlogReader:
         if not self._settled:
             self._settled = True
             self._relay.move(BinlogCoordinate(stream.file, stream.start))
-        self._relay.append_event(raw, stream.file)
-        self._unsynced_bytes += len(raw)
+        aside = tracker.preparing and kind not in GTID_EVENTS
+        if tracker.verdict is not None:
+            self._write_prepared(stream)
+        self._append(RecordKind.EVENT, raw, stream.file, aside=aside)
         for piece in pieces:
             if piece is None:
                 return False
-            self._relay.append_part(piece)
-            self._unsynced_bytes += len(piece)
+            self._append(RecordKind.PART, piece, stream.file, aside=aside)
         if boundary is Boundary.END:
+            if aside:
+                self._put_aside(stream, kind, body)
             self._end(stream.file, stream.offset, header.timestamp)
         return True
+
+    def _append(self, kind: int, raw: bytes, file: str, *, aside: bool = False) -> None:
+        """Write an event or a part of one into the relay, or to the prepared transactions."""
+        self._unsynced_bytes += len(raw)
+        if aside:
+            self._prepared.append(kind, raw)
+        elif kind == RecordKind.EVENT:
+            self._relay.append_event(raw, file)
+        else:
+            self._relay.append_part(raw)
+
+    def _put_aside(self, stream: EventStream, kind: int, body: bytes) -> None:
+        """The end of a transaction of XA: prepared, its rows wait for the verdict; anything else, they count now."""
+        prepared = parse_xa_prepare(body) if kind == EventType.XA_PREPARE else None
+        if prepared is not None and not prepared.one_phase:
+            xid = xid_of(prepared.format_id, prepared.gtrid, prepared.bqual)
+            self._prepared.keep(xid, self._relay.last_seq + 1, stream.checksum_bytes)
+            return
+        for record, raw in self._prepared.records():
+            self._append(record, raw, stream.file)
+
+    def _write_prepared(self, stream: EventStream) -> None:
+        """The verdict over a prepared transaction: when it is committed its events come before the verdict's own."""
+        verdict = self._tracker.verdict
+        assert verdict is not None
+        waiting = self._prepared.decided(verdict.xid, self._relay.last_seq + 1)
+        if waiting is not None and verdict.committed:
+            for record, raw in self._prepared.committed(waiting, stream.checksum_bytes):
+                self._append(record, raw, stream.file)
 
     def _end(self, file: str, offset: int, timestamp: int) -> None:
         tracker, relay = self._tracker, self._relay
@@ -363,4 +402,5 @@ class BinlogReader:
             or not more()
         ):
             self._relay.sync()
+            self._prepared.durable(self._relay.last_seq)
             self._unsynced_bytes, self._unsynced_since = 0, 0.0

@@ -6,6 +6,7 @@ Knows nothing of rows, sockets or the relay. Statements are looked at only as fa
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -23,6 +24,8 @@ _ROLLBACK: Final = re.compile(r"ROLLBACK(\s+WORK)?\s*;?\s*$", re.IGNORECASE)
 _COMMIT: Final = re.compile(r"COMMIT(\s+WORK)?\s*;?\s*$", re.IGNORECASE)
 _BEGIN: Final = re.compile(r"(BEGIN(\s+WORK)?|START\s+TRANSACTION)\s*;?\s*$", re.IGNORECASE)
 _XA: Final = re.compile(r"XA\s+(\w+)", re.IGNORECASE)
+_XID: Final = re.compile(r"XA\s+\w+\s+X'([0-9a-f]*)'\s*,\s*X'([0-9a-f]*)'\s*,\s*(\d+)", re.IGNORECASE)
+"""As both servers write it into the binlog, whatever the application wrote."""
 _SAVEPOINT: Final = re.compile(r"(SAVEPOINT|RELEASE\s+SAVEPOINT|ROLLBACK\s+(WORK\s+)?TO)\b", re.IGNORECASE)
 
 
@@ -39,6 +42,29 @@ class Boundary(StrEnum):
     """MariaDB put it in the place of an event that carries no data."""
 
 
+@dataclass(frozen=True, slots=True)
+class XaVerdict:
+    """What became of a prepared XA transaction."""
+
+    xid: str
+    committed: bool
+
+
+def xid_of(format_id: int, global_part: bytes, branch: bytes) -> str:
+    """One spelling of an XA transaction's name."""
+    return f"{global_part.hex()},{branch.hex()},{format_id}"
+
+
+def xa_verdict(text: str) -> XaVerdict | None:
+    """The verdict that a statement of the binlog gives, None when it gives none."""
+    head = text[:1000].lstrip()
+    verb, name = _XA.match(head), _XID.match(head)
+    if verb is None or name is None or verb[1].upper() not in ("COMMIT", "ROLLBACK"):
+        return None
+    xid = xid_of(int(name[3]), bytes.fromhex(name[1]), bytes.fromhex(name[2]))
+    return XaVerdict(xid, verb[1].upper() == "COMMIT")
+
+
 class TransactionTracker:
     """Follows one stream; `reset` at every reconnect."""
 
@@ -46,13 +72,18 @@ class TransactionTracker:
         self.gtid: GtidEvent | None = None
         self.open = False
         self.rolled_back = False
+        self.preparing = False
+        """The open transaction is one of XA that ends in XA PREPARE (or is committed in one phase)."""
+        self.verdict: XaVerdict | None = None
+        """What the open transaction says of one that was prepared before."""
         self._grouped = False
         self._events = 0
 
     def reset(self) -> None:
         """Forget the open transaction."""
         self.gtid = None
-        self.open = self.rolled_back = self._grouped = False
+        self.open = self.rolled_back = self.preparing = self._grouped = False
+        self.verdict = None
         self._events = 0
 
     def feed(self, header: EventHeader, body: bytes) -> Boundary:
@@ -87,6 +118,7 @@ class TransactionTracker:
         self._events = 1
         # MariaDB writes no BEGIN: a group that is not standalone is open from its GTID on.
         self._grouped = gtid.standalone is False
+        self.preparing = gtid.prepared_xa
 
     def _query(self, text: str) -> Boundary:
         head = text[:200].lstrip()
@@ -100,8 +132,10 @@ class TransactionTracker:
             return Boundary.INSIDE
         if verb := _XA.match(head):
             if verb[1].upper() in ("COMMIT", "ROLLBACK"):
+                self.verdict = xa_verdict(text)
                 return Boundary.END
             self._grouped = True
+            self.preparing = self.preparing or verb[1].upper() in ("START", "BEGIN")
             return Boundary.INSIDE
         if dummy := _DUMMY.match(head):
             if dummy[1] is None or int(dummy[1]) in _HARMLESS_DUMMIES:

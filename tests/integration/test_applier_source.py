@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pymysql
 import pytest
@@ -30,7 +31,7 @@ from sync.table_phase import Phase, TablePhases, TableState
 from tests.support.applying import STREAM, Steps, running, wait_for
 from tests.support.copying import create_target, text_plan
 from tests.support.servers import SourceDatabase, StoreDatabase
-from tests.support.streaming import Follower, following, position_now, settings_of
+from tests.support.streaming import Follower, following, position_now, settings_of, wait_until
 from transforms.plan import TablePlan
 
 SHOP = (
@@ -334,26 +335,80 @@ def test_statement_format_stops_by_name(source_db: SourceDatabase, store_db: Sto
         assert "not by row events" in following_it.halted()
 
 
-def test_a_prepared_xa_transaction_stops_by_name(
+def xa(connection: Any, name: str, *statements: str) -> None:
+    """Prepare a transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"XA START '{name}', 'b''r', 7")
+        for statement in statements:
+            cursor.execute(statement)
+        cursor.execute(f"XA END '{name}', 'b''r', 7")
+        cursor.execute(f"XA PREPARE '{name}', 'b''r', 7")
+
+
+def test_rows_of_a_prepared_xa_transaction_come_with_its_verdict(
     source_db: SourceDatabase, store_db: StoreDatabase, tmp_path: Path
 ) -> None:
     source_db.execute(SHOP[0])
     name = source_db.database
-    with follow(source_db, store_db, tmp_path) as following_it:
-        connection = source_db.connect()
+    with follow(source_db, store_db, tmp_path) as following_it, ExitStack() as stack:
+        source_db.execute("INSERT INTO a VALUES (1, 'x', ''), (2, 'y', ''), (3, 'z', '')")
+        one, two, three = (stack.enter_context(closing(source_db.connect())) for _ in range(3))
+        xa(one, f"{name}1", "INSERT INTO a VALUES (10, 'ten', '')", "UPDATE a SET more = 'xa' WHERE id = 2")
+        xa(two, f"{name}2", "INSERT INTO a VALUES (20, 'twenty', '')", "DELETE FROM a WHERE id = 3")
+        xa(three, f"{name}3", "INSERT INTO a VALUES (30, REPEAT('n', 9), '')")
+        source_db.execute("INSERT INTO a VALUES (11, 'between', '')")
+        following_it.settle()
+        assert store_db.rows("SELECT id FROM a ORDER BY id") == [(1,), (2,), (3,), (11,)]
+        # Whoever reads the stream dies, and another goes on: what was prepared is on disk.
+        before = following_it.follower
+        before.close()
+        assert before.writer.tail is not None
+        again = Follower(before.settings, tmp_path, before.writer.tail.position)
+        following_it.follower = stack.enter_context(closing(again))
+        with one.cursor() as cursor:
+            cursor.execute(f"XA COMMIT '{name}1', 'b''r', 7")
+        with two.cursor() as cursor:
+            cursor.execute(f"XA ROLLBACK '{name}2', 'b''r', 7")
+        source_db.execute("INSERT INTO a VALUES (12, 'after', '')")
+        following_it.settle()
+        assert following_it.differences() == {}
+        with three.cursor() as cursor:
+            cursor.execute(f"XA COMMIT '{name}3', 'b''r', 7")
+            # Once more under the same name, and in one phase.
+            xa(three, f"{name}3", "UPDATE a SET more = 'again' WHERE id = 30")
+            cursor.execute(f"XA COMMIT '{name}3', 'b''r', 7")
+            cursor.execute(f"XA START '{name}4'")
+            cursor.execute("INSERT INTO a VALUES (40, 'forty', '')")
+            cursor.execute(f"XA END '{name}4'")
+            cursor.execute(f"XA COMMIT '{name}4' ONE PHASE")
+        following_it.settle()
+        assert following_it.differences() == {}
+        wait_until(lambda: not list(tmp_path.glob("prepared*")))
+
+
+def test_a_verdict_over_a_transaction_that_was_prepared_before_stops_by_name(
+    source_db: SourceDatabase, store_db: StoreDatabase, tmp_path: Path
+) -> None:
+    source_db.execute(SHOP[0])
+    name = source_db.database
+    if source_db.rows("SELECT version()")[0][0].startswith("5.6"):
+        pytest.skip("MySQL 5.6 writes the changes when they are committed, not when they are prepared")
+    with closing(source_db.connect()) as connection:
+        xa(connection, f"{name}1", "INSERT INTO a VALUES (1, 'x', '')")
+        with follow(source_db, store_db, tmp_path) as following_it, connection.cursor() as cursor:
+            cursor.execute(f"XA COMMIT '{name}1', 'b''r', 7")
+            assert "prepared before the stream" in following_it.halted()
+
+
+def test_partial_json_stops_by_name(source_db: SourceDatabase, store_db: StoreDatabase, tmp_path: Path) -> None:
+    source_db.execute("CREATE TABLE a (id INT PRIMARY KEY, doc JSON)")
+    if not source_db.rows("SHOW VARIABLES LIKE 'binlog_row_value_options'"):
+        pytest.skip("the server has no binlog_row_value_options")
+    with follow(source_db, store_db, tmp_path) as following_it, closing(source_db.connect()) as connection:
         with connection.cursor() as cursor:
-            for verb in ("START", "END", "PREPARE"):
-                if verb == "END":
-                    cursor.execute("INSERT INTO a VALUES (1, 'x', '')")
-                cursor.execute(f"XA {verb} '{name}'")
-            old = source_db.rows("SELECT version()")[0][0].startswith("5.6")
-            try:
-                if not old:
-                    assert "XA" in following_it.halted()
-                assert following_it.store_db.rows("SELECT id FROM a") == []
-            finally:
-                cursor.execute(f"XA COMMIT '{name}'")
-            if old:  # writes the changes when they are committed, not when they are prepared
-                following_it.settle()
-                assert following_it.differences() == {}
-        connection.close()
+            cursor.execute("SET SESSION binlog_row_value_options = PARTIAL_JSON")
+            cursor.execute("INSERT INTO a VALUES (1, JSON_OBJECT('x', JSON_ARRAY(1, 2), 'long', REPEAT('l', 200)))")
+            cursor.execute("UPDATE a SET doc = JSON_SET(doc, '$.x[0]', 9) WHERE id = 1")
+        connection.commit()
+        assert "changed parts of JSON documents" in following_it.halted()
+        assert "SET GLOBAL binlog_row_value_options = ''" in (following_it.applier.state.hint or "")

@@ -154,6 +154,16 @@ def test_xa_is_applied_only_when_it_commits_at_once() -> None:
     assert read(reader(TABLE), start, (EventType.XA_PREPARE, prepare)) == []
 
 
+def test_a_verdict_of_xa_comes_with_its_rows_or_stops() -> None:
+    prepare = (EventType.XA_PREPARE, struct.pack("<BIII", 0, 1, 1, 0) + b"x")
+    start, commit = query("XA START X'78',X'',1"), query("XA COMMIT X'78',X'',1")
+    assert len(read(reader(TABLE), start, table_map("t"), INSERT, prepare, commit)) == 1
+    assert read(reader(TABLE), start, prepare, commit) == []
+    assert read(reader(TABLE), query("XA ROLLBACK X'78',X'',1")) == []
+    with pytest.raises(UnsupportedChange, match="prepared before the stream"):
+        read(reader(TABLE), commit)
+
+
 @pytest.mark.parametrize("text", ["ALTER TABLE t ADD x int", "INSERT INTO t VALUES (1)"])
 def test_statements_about_our_tables_stop(text: str) -> None:
     with pytest.raises(UnsupportedChange, match="by a statement"):
