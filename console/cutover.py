@@ -44,9 +44,15 @@ def consents(accept_lossy: list[str] | None, override: list[str] | None, accept_
 
 
 @group.command("check")
-def check(context: typer.Context, domain: Domain, accept_lossy: Lossy = None, override: Override = None) -> int:
+def check(
+    context: typer.Context,
+    domain: Domain,
+    accept_lossy: Lossy = None,
+    override: Override = None,
+    accept_identity: Identity = False,
+) -> int:
     """Measure every gate: value, limit, what to do. Exit 3 when one refuses. Changes nothing."""
-    return order(context.obj, domain, "check", accept_lossy=accept_lossy or [], override=override or [])
+    return order(context.obj, domain, "check", **consents(accept_lossy, override, accept_identity))
 
 
 @group.command("plan")

@@ -64,6 +64,8 @@ def same_servers(site: Site, stop: threading.Event) -> GateResult:
         return GateResult("same_servers", False, "not pinned", limit, f"crossfade cutover rehearse {site.domain.name}")
     now = identities(site)
     other = [f"{who} is {now.get(who)}, was {was}" for who, was in pin.identities.items() if now.get(who) != was]
+    if other and site.consents.identity:
+        return GateResult("same_servers", True, f"accepted: {'; '.join(other)}", limit)
     return GateResult(
         "same_servers", not other, "; ".join(other) or f"{len(now)} servers", limit,
         "Was it a failover that lost nothing? Verify, then go on with --accept-identity.",

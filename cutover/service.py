@@ -39,7 +39,7 @@ from stores.control import domains
 from stores.errors import translated
 from stores.mysql import ServerInfo
 from stores.postgres import PostgresConnection
-from sync.reverse_state import ReverseState
+from sync.reverse_state import ReverseMode, ReverseState
 from transforms.plan import MigrationPlan
 
 log = structlog.get_logger(__name__)
@@ -191,10 +191,21 @@ class _Worker:
     def alarms(self) -> list[Alarm]:
         """What somebody should look at."""
         ready, open_ = self.pulse.readiness, self.pulse.tombstone_open
-        found = [alarm for alarm in ready.alarms if alarm.light is Light.RED] if ready else []
+        found = [alarm for alarm in ready.alarms if alarm.light is Light.RED] if ready else self._before_it_serves()
         if open_:
             found.append(Alarm("TOMBSTONE_OPEN", Light.RED, open_, f"crossfade cutover status {self._domain.name}"))
         return found
+
+    def _before_it_serves(self) -> list[Alarm]:
+        """Of a domain that the source serves: a write in a store that was not ours has halted the armed stream."""
+        return [
+            Alarm(
+                "REVERSE_HALTED", Light.RED, f"store {state.store}: the reverse stream has halted: {state.error}",
+                state.hint or f"crossfade cutover check {self._domain.name}",
+            )
+            for state in self.reverse.states()
+            if state.mode is ReverseMode.HALTED
+        ]  # fmt: skip
 
     def take(self, request: Request) -> None:
         """Queue an order. Raises LockHeld when one is under way."""

@@ -165,7 +165,10 @@ class ReverseConflict(ApplyError):
 class RogueWrite(ApplyError):
     """A store was written by somebody else before its cutover; the change would be lost."""
 
-    default_hint = "Find the writer and undo the change; stores are closed to applications until the cutover."
+    default_hint = (
+        "Find the writer: stores are closed to applications until the cutover. Then: crossfade cutover cancel DOMAIN "
+        "--remove, crossfade verify, crossfade repair, crossfade cutover rehearse DOMAIN"
+    )
 
 
 class SchemaDrift(CrossfadeError):

@@ -47,17 +47,20 @@ def put_ahead(connection: PostgresConnection, wanted: Iterable[Ahead], gap: int 
     """Let identities begin above `least` and above every id in their table, by `gap`; never backwards. One store.
 
     Table → its next id as read back; tables without identity are left out. The number of statements does not grow
-    with the tables. Raises CrossfadeError when one did not take.
+    with the tables. Raises CrossfadeError when one did not take, or is not there.
     """
     named = [(ahead, name) for ahead in wanted if (name := _identity(ahead.table)) is not None]
     if not named:
         return {}
     found = _read(connection, [(ahead.table, name) for ahead, name in named])
     goals: dict[int, int] = {}
-    for index, (ahead, _) in enumerate(named):
-        now = found.get(index)
-        if now is not None:
-            goals[index] = _in_share(max(ahead.least, now.highest + 1) + gap, ahead)
+    for index, (ahead, column) in enumerate(named):
+        if index not in found:
+            raise CrossfadeError(
+                "the store's column does not count its ids", hint="See: crossfade schema plan", table=ahead.table,
+                column=column,
+            )  # fmt: skip
+        goals[index] = _in_share(max(ahead.least, found[index].highest + 1) + gap, ahead)
     late = [index for index, goal in goals.items() if _late(found[index], goal, named[index][0])]
     with translated(f"store {named[0][0].table.store}"), connection.transaction():
         for index in late:

@@ -10,6 +10,8 @@ import pytest
 
 from cutover.checks import CUTOVER, ROLLBACK
 from model.errors import ExitCode
+from sync.mysql.gate_ddl import trigger_body
+from sync.mysql.reverse_tables import DATABASE
 from tests.support.servers import SourceDatabase, StoreDatabase
 from tests.support.small import Small, small_domain
 from tests.support.stranded import replay
@@ -92,11 +94,20 @@ def test_every_gate_refuses(mariadb_db: SourceDatabase, store15: StoreDatabase, 
         with store_db.connect() as connection:
             connection.execute("SET session_replication_role = replica")
             connection.execute("UPDATE items SET name = 'rogue' WHERE id = 1")
-        migration.wait(lambda status: status["reverse"][0]["mode"] == "halted")
+        status = migration.wait(lambda status: status["reverse"][0]["mode"] == "halted" and bool(status["reasons"]))
+        (alarm,) = status["reasons"]
+        assert alarm["code"] == "REVERSE_HALTED" and "items" in alarm["message"] and "--remove" in alarm["next"]
         gates = migration.gates()
         assert not gates["reverse_round_trip"]["passed"] and "items" in gates["reverse_round_trip"]["value"]
         assert migration.run("cutover", "run", "stock", "--confirm", "stock").code == ExitCode.REFUSED
         assert migration.domain()["phase"] == "prepared"
+        # What the alarm says to do leads out of it.
+        migration.ok("cutover", "cancel", "stock", "--remove")
+        assert migration.run("verify").code == ExitCode.DIFFERENCES
+        migration.ok("repair")
+        migration.ok("verify")
+        migration.ok("cutover", "rehearse", "stock")
+        assert store_db.rows("SELECT name FROM items WHERE id = 1") != [("rogue",)]
 
 
 def until_old(source_db: SourceDatabase) -> None:
@@ -137,6 +148,27 @@ def test_limits_that_cannot_be_met_refuse(mariadb_db: SourceDatabase, store15: S
         assert "24 h" in closed["retention"]
         assert migration.run("cutover", "run", "stock", "--confirm", "stock").code == ExitCode.REFUSED
         assert migration.domain()["phase"] == "prepared"
+        gate_inside_another_trigger(migration, source_db, store_db)
+
+
+def gate_inside_another_trigger(migration: Small, source_db: SourceDatabase, store_db: StoreDatabase) -> None:
+    """It would refuse every write once the gate's row is gone: nothing is taken away before it is mended."""
+    block = trigger_body("stock", DATABASE)
+    source_db.execute(
+        f"CREATE TRIGGER own BEFORE INSERT ON items FOR EACH ROW BEGIN {block}; SET NEW.name = 'own'; END"
+    )
+    refused = migration.run("cutover", "cancel", "stock", "--remove")
+    assert refused.code == ExitCode.REFUSED and "triggers own" in refused.err, refused
+    assert migration.domain()["phase"] == "prepared"
+    assert source_db.rows("SELECT closed FROM crossfade_control.gate WHERE domain = 'stock'") == [(0,)]
+    count = "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()"
+    assert store_db.rows(count) == [(1,)]
+    source_db.execute("INSERT INTO items (sku, price) VALUES ('let in', 1)", "DROP TRIGGER own")
+    migration.ok("cutover", "cancel", "stock", "--remove")
+    assert migration.domain()["phase"] == "following"
+    assert source_db.rows("SELECT * FROM crossfade_control.gate WHERE domain = 'stock'") == []
+    assert store_db.rows(count) == [(0,)]
+    source_db.execute("INSERT INTO items (sku, price) VALUES ('let in too', 1)")
 
 
 def expiry(source_db: SourceDatabase) -> str:
@@ -214,6 +246,8 @@ def test_the_way_back_refuses(mariadb_db: SourceDatabase, store15: StoreDatabase
         ((pinned,),) = store_db.rows("SELECT identities::text FROM crossfade.domain_pin")
         store_db.execute('UPDATE crossfade.domain_pin SET identities = identities || \'{"store main": "7"}\'')
         refused_by(migration, "gate_installed", "same_servers", verb="rollback")
+        refused_by(migration, "gate_installed", verb="rollback", accept=("--accept-identity",))
+        assert store_db.rows("SELECT identities->>'store main' FROM crossfade.domain_pin") == [("7",)]
         store_db.execute(f"UPDATE crossfade.domain_pin SET identities = '{pinned}'")
         assert migration.terminate() == 0
 
