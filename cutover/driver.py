@@ -19,7 +19,7 @@ from cutover.checks import BASIC, CUTOVER, DIVERGING, ROLLBACK, checks_for
 from cutover.cutover_steps import ROWS_SENT
 from cutover.errors import Aborted
 from cutover.final_check import FinalCheck
-from cutover.gate_result import Check, GateResult, measure, overridden, refuse
+from cutover.gate_result import Check, GateResult, measure, overridden, refuse, shown
 from cutover.logbook import Logbook
 from cutover.phases import STABLE, Phase, Side
 from cutover.prediction import span
@@ -236,13 +236,15 @@ class Driver:
     def cut_over(self) -> dict[str, Any]:
         """Run it. Raises Refused (nothing changed), Aborted (undone), Fenced, or CrossfadeError when it is in doubt."""
         state = self.prepare()
-        refuse(self._gates(CUTOVER), "the cutover")
+        gates = self._gates(CUTOVER)
+        refuse(gates, "the cutover")
         site = self.site
         followers = site.followers
         since = {store: followers.seq_of(store) for store in site.domain.stores}
         followers.keep_after(min(since.values()))
         row = site.gate().must_read()
         run = Run(max(state.epoch, row.epoch) + 1, row.epoch, threading.Event(), since=since)
+        self.logbook.note(run.epoch, ("gates", Kind.OBSERVED, shown(gates)))
         try:
             with closing(self._final_check()) as run.check:
                 run.check.warm(since)
@@ -331,13 +333,15 @@ class Driver:
         state = self.logbook.state
         if Phase(state.phase) is not Phase.LIVE:
             raise Refused(f"domain {state.domain} is {state.phase}, not live", hint="See: crossfade cutover status")
-        self._take_identities(state)
         self._revive(state)
-        refuse(self._gates(DIVERGING if diverging else ROLLBACK), "the rollback")
+        gates = self._gates(DIVERGING if diverging else ROLLBACK)
+        refuse(gates, "the rollback")
+        self._take_identities(state)
         steps = divergence_steps.BEFORE if diverging else rollback_steps.BEFORE
         site = self.site
         row = site.gate().must_read()
         run = Run(max(state.epoch, row.epoch) + 1, row.epoch, threading.Event())
+        self.logbook.note(run.epoch, ("gates", Kind.OBSERVED, shown(gates)))
         run.sent_before = None if diverging else self._sent_before()
         with closing(self._final_check()) as run.check:
             site.warm()

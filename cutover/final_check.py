@@ -69,7 +69,7 @@ class FinalCheck:
                 self._changed[store] = self._stack.enter_context(closing(changed))
                 for one in domain.plans_of(store):
                     form = forms[one.id]
-                    source = SourceSide(reader, info, one, form, pushed=False)
+                    source = SourceSide(reader, info, one, form, pushed=form.pushable)
                     self._sides.append(_Side(one, form, source, TargetSide(connection, one, form)))
         except BaseException:
             self._stack.close()
@@ -87,12 +87,14 @@ class FinalCheck:
     def compare(self, spans: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
         """Compare; `spans`: store → (after which, up to which transaction) rows have changed.
 
-        Gives what was covered. Raises SidesDiffer.
+        Gives what was covered, in all and by table: numbers of rows, and a checksum of those that were compared by
+        value. Raises SidesDiffer.
         """
-        keys = rows = 0
         notes: list[str] = []
+        tables: dict[str, dict[str, Any]] = {}
         touched = {store: self._changed[store].between(*span) for store, span in spans.items()}
         for side in self._sides:
+            facts = tables[side.plan.id] = {"rows": None, "changed": 0, "checksum": None}
             found = touched[side.plan.target.store]
             if isinstance(found, str):
                 notes.append(f"{side.plan.source.id}: {found}")
@@ -101,15 +103,23 @@ class FinalCheck:
             elif len(found[side.plan.id]) > MOST_KEYS:
                 notes.append(f"{side.plan.source.id}: too many changed keys for a write stop")
             else:
-                keys += self._compare_rows(side, found[side.plan.id])
-            counted = self._counted(side)
-            if counted is None:
-                notes.append(f"{side.plan.source.id}: not counted: filtered, or too large for a write stop")
-            else:
-                rows += counted
-        return {"keys": keys, "rows_counted": rows, "notes": notes}
+                facts["changed"] = len(found[side.plan.id])
+                facts["checksum"] = self._compare_rows(side, found[side.plan.id])
+            facts["rows"] = self._counted(side)
+            if facts["rows"] is None:
+                notes.append(
+                    f"{side.plan.source.id}: not counted: its filter is ours alone, or too large for a write stop"
+                )
+        return {
+            "keys": sum(facts["changed"] for facts in tables.values()),
+            "rows_counted": sum(facts["rows"] or 0 for facts in tables.values()),
+            "notes": notes,
+            "tables": tables,
+        }
 
-    def _compare_rows(self, side: _Side, keys: set[CanonicalRow]) -> int:
+    def _compare_rows(self, side: _Side, keys: set[CanonicalRow]) -> str:
+        """The sum of the hashes of the rows with these keys, equal on both sides: 16 hex digits."""
+        total = 0
         ordered = sorted(keys, key=lambda key: tuple(part or b"" for part in key))
         for batch in _batches(ordered):
             here = side.source.lookup(batch, locking=False)
@@ -123,7 +133,8 @@ class FinalCheck:
                         table=side.plan.source.id,
                         columns=", ".join(column.column for column in found.columns) or None,
                     )
-        return len(keys)
+                total += sum(map(side.form.hash, other))
+        return f"{total % 2**64:016x}"
 
     def count(self) -> None:
         """Count what a comparison would count, for the time that it takes; both sides may be moving."""
@@ -133,7 +144,8 @@ class FinalCheck:
                 side.target.count()
 
     def _countable(self, side: _Side) -> bool:
-        return side.plan.source.rows_estimate <= COUNTED_ROWS and side.plan.where is None
+        counted = side.plan.where is None or side.source.pushed
+        return side.plan.source.rows_estimate <= COUNTED_ROWS and counted
 
     def _counted(self, side: _Side) -> int | None:
         if not self._countable(side):

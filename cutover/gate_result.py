@@ -72,6 +72,11 @@ def overridden(found: Sequence[GateResult], reasons: Mapping[str, str]) -> list[
     ]
 
 
+def shown(found: Sequence[GateResult]) -> dict[str, str]:
+    """Gate → what it showed, for the journal: what a move was begun on belongs to its proof."""
+    return {gate.name: gate.value + (f" (overridden: {gate.overridden})" if gate.overridden else "") for gate in found}
+
+
 def documents(found: Sequence[GateResult]) -> list[Mapping[str, Any]]:
     """JSON forms."""
     return [

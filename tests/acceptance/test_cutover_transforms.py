@@ -80,6 +80,8 @@ def test_over_written_and_back(
         bed.start()
         bed.migration.ok("verify")
         assert moved(bed, "cutover")["side"] == "stores"
+        assert counted(bed) == {"products_eu>main": 3, "products_us>main": 2, "tenants>main": 2, "tenants>other": 1,
+                                "users>main": 3, "users>other": 3}  # fmt: skip
         ids = write(bed)
         assert len(set(ids)) == len(ids), "two stores gave out the same id of one source table"
         moved(bed, "rollback")
@@ -122,6 +124,13 @@ def test_over_written_and_back(
             ("insert", "products_eu", "INSERT"),
         ]  # fmt: skip
         assert "no source table takes rows with region" in lines[0]["changes"][0]["refused"]
+
+
+def counted(bed: Reshaping) -> dict[str, int]:
+    """Table and store → rows that the last comparison behind the closed gate has counted on both sides."""
+    journal = bed.migration.ok("-o", "json", "cutover", "status", "all").document()["journal"]
+    facts = [entry["facts"] for entry in journal if (entry["step"], entry["kind"]) == ("final_check", "observed")][-1]
+    return {plan.partition(".")[2].partition(":")[0]: table["rows"] for plan, table in facts["tables"].items()}
 
 
 def write(bed: Reshaping) -> list[int]:
