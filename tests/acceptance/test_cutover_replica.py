@@ -1,0 +1,125 @@
+"""A replica that may take the source's place: nothing moves before it has what the move rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pymysql
+import pytest
+
+from model.errors import ExitCode
+from servers import RunningServer
+from tests.support.servers import SourceDatabase, StoreDatabase, source_database
+from tests.support.small import Small, small_domain
+
+USER, PASSWORD = "mover", "mover-secret"
+
+
+@contextmanager
+def session(server: RunningServer) -> Iterator[pymysql.cursors.Cursor]:
+    """A session of the server's own user."""
+    with (
+        closing(
+            pymysql.connect(
+                host=server.host, port=server.port, user=server.user, password=server.password, autocommit=True
+            )
+        ) as connection,
+        connection.cursor() as cursor,
+    ):
+        yield cursor
+
+
+def follow(source: RunningServer, replica: RunningServer) -> None:
+    """Let the replica follow from now on: our database only, the rest is of no matter here."""
+    for server in (source, replica):
+        with session(server) as cursor:
+            cursor.execute(f"CREATE USER {USER} IDENTIFIED BY '{PASSWORD}'")
+            cursor.execute(f"GRANT ALL ON *.* TO {USER}")
+    with session(source) as cursor:
+        cursor.execute("SHOW MASTER STATUS")
+        file, position = (cursor.fetchone() or ("", 0))[:2]
+    with session(replica) as cursor:
+        cursor.execute("SET GLOBAL replicate_wild_do_table = 'crossfade_control.%'")
+        cursor.execute(
+            f"CHANGE MASTER TO MASTER_HOST = '{source.host}', MASTER_PORT = {source.port}, MASTER_USER = '{USER}', "
+            f"MASTER_PASSWORD = '{PASSWORD}', MASTER_LOG_FILE = '{file}', MASTER_LOG_POS = {position}, "
+            "MASTER_USE_GTID = no, MASTER_CONNECT_RETRY = 1"
+        )
+        cursor.execute("START SLAVE")
+
+
+def name_it(migration: Small, source: RunningServer, replica: RunningServer) -> None:
+    """The daemon is told of the replica."""
+    assert migration.terminate() == 0
+    text = migration.config.read_text().replace(f'user: "{source.user}"', f'user: "{USER}"')
+    listed = f'replicas: ["{replica.host}:{replica.port}"], databases:'
+    migration.config.write_text(text.replace("databases:", listed, 1))
+    migration.environment["SMALL_PASSWORD"] = PASSWORD
+    migration.start()
+    migration.wait_streaming()
+
+
+@contextmanager
+def held_up(replica: RunningServer, table: str) -> Iterator[None]:
+    """The replica cannot apply changes of one of our tables."""
+    with session(replica) as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute(f"SELECT * FROM crossfade_control.{table} FOR UPDATE")
+        yield
+        cursor.execute("ROLLBACK")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_nothing_moves_before_the_replica_has_it(
+    start_private: Callable[..., RunningServer], store15: StoreDatabase, tmp_path: Path
+) -> None:
+    source, replica = start_private("mariadb-10.11"), start_private("mariadb-10.11")
+    with source_database(source) as source_db, small_domain(source_db, store15, tmp_path) as migration:
+        assert migration.gates()["streaming"]["passed"]
+        follow(source, replica)
+        name_it(migration, source, replica)
+        migration.ok("cutover", "rehearse", "stock")
+        assert migration.gates()["replicas_follow"]["value"].startswith("1 within")
+
+        with session(replica) as cursor:
+            cursor.execute("STOP SLAVE SQL_THREAD")
+        gate = migration.gates()["replicas_follow"]
+        assert not gate["passed"] and f"{replica.host}:{replica.port} has not got the marker" in gate["value"]
+        assert migration.run("cutover", "run", "stock", "--confirm", "stock").code == ExitCode.REFUSED
+        assert migration.domain()["phase"] == "prepared"
+        with session(replica) as cursor:
+            cursor.execute("START SLAVE SQL_THREAD")
+
+        # It falls behind during the move: undone, and the source takes writes again.
+        undone_when_held_up(migration, source_db, replica)
+        migration.move("cutover")
+        with session(replica) as cursor:
+            cursor.execute("SELECT closed, expires_s FROM crossfade_control.gate")
+            assert cursor.fetchall() == ((1, None),)
+
+        # What the stores have written must be there before the source opens.
+        store15.execute("UPDATE items SET name = 'back' WHERE id = 1")
+        migration.light("GREEN")
+        with held_up(replica, "reverse_progress"):
+            back = migration.run("rollback", "run", "stock", "--confirm", "stock")
+        assert back.code in (ExitCode.REFUSED, ExitCode.ABORTED) and "has not got" in back.err, back
+        assert migration.domain()["phase"] == "live"
+        migration.until(lambda _: migration.gates()["replicas_follow"]["passed"])
+        migration.move("rollback")
+        with session(replica) as cursor:
+            cursor.execute("SELECT closed FROM crossfade_control.gate")
+            assert cursor.fetchall() == ((0,),)
+        assert source_db.rows("SELECT name FROM items WHERE id = 1") == [("back",)]
+
+
+def undone_when_held_up(migration: Small, source_db: SourceDatabase, replica: RunningServer) -> None:
+    """The replica shows markers, but not the closing of the gate."""
+    with held_up(replica, "gate"):
+        aborted = migration.run("cutover", "run", "stock", "--confirm", "stock")
+        assert aborted.code == ExitCode.ABORTED and "has not got the marker" in aborted.err, aborted
+        assert migration.domain()["phase"] == "prepared"
+        source_db.execute("INSERT INTO items (sku, price) VALUES ('still open', 1)")
+    migration.until(lambda _: migration.gates()["replicas_follow"]["passed"])
