@@ -11,6 +11,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 
@@ -205,5 +206,11 @@ class TableDef:
 
     def fingerprint(self) -> str:
         """Hash of everything that decoding and DDL depend on (not of estimates), 16 hex digits."""
-        shape = dataclasses.replace(self, rows_estimate=0, bytes_estimate=0, auto_increment=None, triggers=())
-        return hashlib.sha256(shape.to_json().encode()).hexdigest()[:16]
+        return _fingerprint(self)
+
+
+@lru_cache(maxsize=4096)
+def _fingerprint(table: TableDef) -> str:
+    """Remembered: it is asked for per table map and plan, and costs more than decoding hundreds of rows."""
+    shape = dataclasses.replace(table, rows_estimate=0, bytes_estimate=0, auto_increment=None, triggers=())
+    return hashlib.sha256(shape.to_json().encode()).hexdigest()[:16]

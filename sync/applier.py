@@ -34,6 +34,7 @@ from sync.applier_state import ApplierState, Mode
 from sync.change_group import ChangeGroup
 from sync.changes import ChangeSource, SchemaChange, Transaction, located, table_in
 from sync.ddl_follow import DdlFollowing
+from sync.group_pace import GroupPace
 from sync.parked_retry import Retried
 from sync.parking import Parking
 from sync.postgres.apply import StoreWriter
@@ -45,8 +46,6 @@ _T = TypeVar("_T")
 
 log = structlog.get_logger(__name__)
 
-GROUP_AGE_S: Final = 0.25
-"""A group that is this old is committed though more transactions are waiting, so that latency stays bounded."""
 IDLE_COMMIT_S: Final = 1.0
 """How often the checkpoint moves over transactions that hold nothing for this store."""
 PROBE_S: Final = 3.0
@@ -97,6 +96,7 @@ class StoreApplier:
         self._state = ApplierState(plan.store)
         self._counts: Counter[str] = Counter()
         self._commits = 0
+        self._pace = GroupPace()
         self._lag_from: float | None = None
         self._committed_s: float | None = None
 
@@ -309,7 +309,7 @@ class StoreApplier:
                     steps.alter(change, transaction, group.active, stop)
                     return
                 last, read_seq, count = transaction, transaction.seq, count + 1
-                old = time.monotonic() - began >= GROUP_AGE_S
+                old = time.monotonic() - began >= self._pace.age_s
                 if group.full or (group.dirty and old):
                     self._commit(writer, group, last, count)
                     last, count = None, 0
@@ -379,6 +379,7 @@ class StoreApplier:
 
     def _commit(self, writer: StoreWriter, group: ChangeGroup, last: Transaction, count: int) -> None:
         """Write what is pending and move the checkpoint to `last`."""
+        began = time.monotonic()
         try:
             group.flush()
             checkpoint = writer.commit(last.seq, last.position, last.commit_time, rows=group.rows, transactions=count)
@@ -387,6 +388,7 @@ class StoreApplier:
             error.where.setdefault("up_to_seq", last.seq)
             error.where.setdefault("up_to_position", last.coordinate)
             raise
+        self._pace.wrote(time.monotonic() - began)
         self._noted(group)
         self._show(checkpoint)
 

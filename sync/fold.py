@@ -51,6 +51,12 @@ class PlanFold:
     def __len__(self) -> int:
         return len(self.entries) + len(self.ordered)
 
+    @property
+    def size(self) -> int:
+        """Bytes of the rows of a keyed plan."""
+        rows = (folded.row for folded in self.entries.values() if folded.row is not None)
+        return sum(len(value) for row in rows for value in row if isinstance(value, bytes))
+
 
 DELETED = Folded(Fate.DELETE, None)
 

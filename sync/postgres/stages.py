@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from psycopg import sql
-
 from stores.postgres import PostgresConnection
 from sync.postgres.statements import PlanStatements
 
@@ -18,17 +16,21 @@ class Stages:
         self._made: set[str] = set()
         self._used: set[str] = set()
 
+    def have(self, statements: PlanStatements) -> None:
+        """Have the plan's staging table, at least for the type of its rows."""
+        if statements.plan.id not in self._made:
+            self._connection.execute(statements.create_stage)
+            self._made.add(statements.plan.id)
+
     def open(self, statements: PlanStatements) -> None:
         """Have an empty staging table for a plan."""
         plan_id = statements.plan.id
-        if plan_id not in self._made:
-            self._connection.execute(statements.create_stage)
-            self._made.add(plan_id)
-        elif plan_id in self._used:
+        self.have(statements)
+        if plan_id in self._used:
             self._connection.execute(statements.truncate_stage)
         self._used.add(plan_id)
 
-    def copy(self, statement: sql.Composed, blocks: Iterable[bytes]) -> None:
+    def copy(self, statement: bytes, blocks: Iterable[bytes]) -> None:
         """COPY blocks of lines by a statement of the plan; nothing is sent when there are none."""
         waiting = iter(blocks)
         first = next(waiting, None)

@@ -38,11 +38,12 @@ class PlanStatements:
         self.table = sql.Identifier(plan.target.schema, plan.target.name)
         self.stage = sql.Identifier("pg_temp", stage)
         self._stage_name = sql.Identifier(stage)
+        self._quoted_stage = quoted("pg_temp", stage)
         self.names = tuple(sql.Identifier(column.target.name) for column in plan.columns)
         self._quoted = tuple(quoted(column.target.name) for column in plan.columns)
         self._quoted_table = quoted(plan.target.schema, plan.target.name)
         self.every: Mask = tuple(range(len(plan.columns)))
-        self._masked: dict[tuple[str, Mask], sql.Composed] = {}
+        self._masked: dict[tuple[str, Mask], bytes] = {}
 
     def _list(self, mask: Sequence[int], names: Sequence[sql.Composable], prefix: str = "") -> sql.Composed:
         return sql.SQL(", ").join(sql.SQL(prefix) + names[index] for index in mask)
@@ -59,28 +60,29 @@ class PlanStatements:
             return sql.SQL(" ON CONFLICT ({}) DO NOTHING").format(key)
         return sql.SQL(" ON CONFLICT ({}) DO UPDATE SET {}").format(key, sql.SQL(", ").join(assignments))
 
-    def upsert(self, mask: Mask) -> sql.Composed:
+    def upsert(self, mask: Mask) -> bytes:
         """INSERT of one row, ON CONFLICT of the key UPDATE; columns outside the mask get their default."""
         found = self._masked.get(("upsert", mask))
         if found is None:
-            found = sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE VALUES ({})").format(
+            made = sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE VALUES ({})").format(
                 self._quoted_table, self._list(mask, self._quoted), sql.SQL(", ").join([sql.Placeholder()] * len(mask))
             )
             if self.plan.key:
-                found += self._conflict(mask, self._quoted)
-            self._masked["upsert", mask] = found
+                made += self._conflict(mask, self._quoted)
+            found = self._masked["upsert", mask] = _made(made)
         return found
 
-    def patch(self, mask: Mask) -> sql.Composed:
+    def patch(self, mask: Mask) -> bytes:
         """UPDATE of the columns in the mask (without the key's) by key: values first, then the key."""
         found = self._masked.get(("patch", mask))
         if found is None:
-            found = sql.SQL("UPDATE {} SET {} WHERE {}").format(
-                self._quoted_table,
-                sql.SQL(", ").join(sql.SQL("{} = %s").format(self._quoted[index]) for index in mask),
-                self._key_is_given,
+            found = self._masked["patch", mask] = _made(
+                sql.SQL("UPDATE {} SET {} WHERE {}").format(
+                    self._quoted_table,
+                    sql.SQL(", ").join(sql.SQL("{} = %s").format(self._quoted[index]) for index in mask),
+                    self._key_is_given,
+                )
             )
-            self._masked["patch", mask] = found
         return found
 
     @cached_property
@@ -88,57 +90,97 @@ class PlanStatements:
         return sql.SQL(" AND ").join(sql.SQL("{} = %s").format(self._quoted[index]) for index in self.plan.key)
 
     @cached_property
-    def delete(self) -> sql.Composed:
+    def delete(self) -> bytes:
         """DELETE of one row by key."""
-        return sql.SQL("DELETE FROM {} WHERE {}").format(self._quoted_table, self._key_is_given)
+        return _made(sql.SQL("DELETE FROM {} WHERE {}").format(self._quoted_table, self._key_is_given))
 
     @cached_property
-    def fetch(self) -> sql.Composed:
+    def fetch(self) -> bytes:
         """SELECT of one row by key, every column as text."""
         columns = sql.SQL(", ").join(sql.SQL("{}::text").format(name) for name in self._quoted)
-        return sql.SQL("SELECT {} FROM {} WHERE {}").format(columns, self._quoted_table, self._key_is_given)
+        return _made(sql.SQL("SELECT {} FROM {} WHERE {}").format(columns, self._quoted_table, self._key_is_given))
 
     @cached_property
-    def create_stage(self) -> sql.Composed:
+    def create_stage(self) -> bytes:
         """The session's staging table: the target's columns with their types, and what becomes of the row."""
-        return sql.SQL(
-            "CREATE TEMPORARY TABLE {} ON COMMIT DELETE ROWS AS SELECT NULL::smallint AS {}, {} FROM {} WITH NO DATA"
-        ).format(self._stage_name, FATE, self._list(self.every, self.names), self.table)
-
-    @cached_property
-    def truncate_stage(self) -> sql.Composed:
-        """Empty the staging table within a transaction that has used it."""
-        return sql.SQL("TRUNCATE {}").format(self.stage)
-
-    @cached_property
-    def copy_stage(self) -> sql.Composed:
-        """COPY of whole rows with their fate into staging."""
-        return sql.SQL("COPY {} ({}, {}) FROM STDIN").format(self.stage, FATE, self._list(self.every, self.names))
-
-    @cached_property
-    def copy_stage_keys(self) -> sql.Composed:
-        """COPY of keys to delete into staging."""
-        return sql.SQL("COPY {} ({}, {}) FROM STDIN").format(self.stage, FATE, self._list(self.plan.key, self.names))
-
-    @cached_property
-    def copy_table(self) -> sql.Composed:
-        """COPY of whole rows straight into the target, for keyless tables."""
-        return sql.SQL("COPY {} ({}) FROM STDIN").format(self.table, self._list(self.every, self.names))
-
-    @cached_property
-    def delete_staged(self) -> sql.Composed:
-        """DELETE of every staged key that is deleted or moved."""
-        same = sql.SQL(" AND ").join(sql.SQL("t.{0} = s.{0}").format(self.names[index]) for index in self.plan.key)
-        return sql.SQL("DELETE FROM {} AS t USING {} AS s WHERE s.{} <= 1 AND {}").format(
-            self.table, self.stage, FATE, same
+        return _made(
+            sql.SQL(
+                "CREATE TEMPORARY TABLE {} ON COMMIT DELETE ROWS AS"
+                " SELECT NULL::smallint AS {}, {} FROM {} WITH NO DATA"
+            ).format(self._stage_name, FATE, self._list(self.every, self.names), self.table)
         )
 
     @cached_property
-    def upsert_staged(self) -> sql.Composed:
+    def truncate_stage(self) -> bytes:
+        """Empty the staging table within a transaction that has used it."""
+        return _made(sql.SQL("TRUNCATE {}").format(self.stage))
+
+    @cached_property
+    def copy_stage(self) -> bytes:
+        """COPY of whole rows with their fate into staging."""
+        return _made(
+            sql.SQL("COPY {} ({}, {}) FROM STDIN").format(self.stage, FATE, self._list(self.every, self.names))
+        )
+
+    @cached_property
+    def copy_stage_keys(self) -> bytes:
+        """COPY of keys to delete into staging."""
+        return _made(
+            sql.SQL("COPY {} ({}, {}) FROM STDIN").format(self.stage, FATE, self._list(self.plan.key, self.names))
+        )
+
+    @cached_property
+    def copy_table(self) -> bytes:
+        """COPY of whole rows straight into the target, for keyless tables."""
+        return _made(sql.SQL("COPY {} ({}) FROM STDIN").format(self.table, self._list(self.every, self.names)))
+
+    @cached_property
+    def delete_staged(self) -> bytes:
+        """DELETE of every staged key that is deleted or moved."""
+        same = sql.SQL(" AND ").join(sql.SQL("t.{0} = s.{0}").format(self.names[index]) for index in self.plan.key)
+        return _made(
+            sql.SQL("DELETE FROM {} AS t USING {} AS s WHERE s.{} <= 1 AND {}").format(
+                self.table, self.stage, FATE, same
+            )
+        )
+
+    @cached_property
+    def upsert_staged(self) -> bytes:
         """INSERT of every staged row that is moved or upserted."""
-        return sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {} AS s WHERE s.{} >= 1").format(
-            self.table, self._list(self.every, self.names), self._list(self.every, self.names, "s."), self.stage, FATE
-        ) + self._conflict(self.every, self.names)
+        return _made(
+            sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {} AS s WHERE s.{} >= 1").format(
+                self.table,
+                self._list(self.every, self.names),
+                self._list(self.every, self.names, "s."),
+                self.stage,
+                FATE,
+            )
+            + self._conflict(self.every, self.names)
+        )
+
+    @cached_property
+    def delete_array(self) -> bytes:
+        """DELETE of the keys of an array of rows of the staging table's type."""
+        return _made(
+            sql.SQL("DELETE FROM {} AS t USING unnest(%s::{}[]) AS s WHERE {}").format(
+                self._quoted_table,
+                self._quoted_stage,
+                sql.SQL(" AND ").join(sql.SQL("t.{0} = s.{0}").format(self._quoted[index]) for index in self.plan.key),
+            )
+        )
+
+    @cached_property
+    def upsert_array(self) -> bytes:
+        """INSERT of an array of rows of the staging table's type, ON CONFLICT of the key UPDATE."""
+        return _made(
+            sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM unnest(%s::{}[]) AS s").format(
+                self._quoted_table,
+                self._list(self.every, self._quoted),
+                self._list(self.every, self._quoted, "s."),
+                self._quoted_stage,
+            )
+            + self._conflict(self.every, self._quoted)
+        )
 
     @cached_property
     def _one_like(self) -> sql.Composed:
@@ -155,18 +197,25 @@ class PlanStatements:
         )
 
     @cached_property
-    def delete_like(self) -> sql.Composed:
+    def delete_like(self) -> bytes:
         """Keyless: DELETE of one row that equals the given one."""
-        return sql.SQL("DELETE FROM {} WHERE ctid = {}").format(self._quoted_table, self._one_like)
+        return _made(sql.SQL("DELETE FROM {} WHERE ctid = {}").format(self._quoted_table, self._one_like))
 
     @cached_property
-    def update_like(self) -> sql.Composed:
+    def update_like(self) -> bytes:
         """Keyless: UPDATE of one row that equals the old one: new values first, then the old."""
-        return sql.SQL("UPDATE {} SET {} WHERE ctid = {}").format(
-            self._quoted_table,
-            sql.SQL(", ").join(sql.SQL("{} = %s").format(name) for name in self._quoted),
-            self._one_like,
+        return _made(
+            sql.SQL("UPDATE {} SET {} WHERE ctid = {}").format(
+                self._quoted_table,
+                sql.SQL(", ").join(sql.SQL("{} = %s").format(name) for name in self._quoted),
+                self._one_like,
+            )
         )
+
+
+def _made(statement: sql.Composed) -> bytes:
+    """The text, put together once: the driver would do it on every execution."""
+    return statement.as_bytes(None)
 
 
 @lru_cache(maxsize=4096)

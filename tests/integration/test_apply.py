@@ -65,10 +65,15 @@ def one_step(source: SourceModel, dice: random.Random) -> None:
 
 
 @pytest.mark.parametrize("minimal", [False, True], ids=["full", "minimal"])
-@pytest.mark.parametrize("stage_rows", [1, 3, 200], ids=["staged", "mixed", "single"])
+@pytest.mark.parametrize(
+    ("array_rows", "stage_rows"),
+    [(1, 1), (1, 200), (2, 4), (200, 200)],
+    ids=["staged", "arrays", "mixed", "single"],
+)
 def test_random_changes_leave_the_store_equal_to_the_source(
-    store_db: StoreDatabase, stage_rows: int, minimal: bool, monkeypatch: pytest.MonkeyPatch
+    store_db: StoreDatabase, array_rows: int, stage_rows: int, minimal: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(apply_module, "ARRAY_ROWS", array_rows)
     monkeypatch.setattr(apply_module, "STAGE_ROWS", stage_rows)
     dice = random.Random(stage_rows * 2 + minimal)
     source = SourceModel(FAMILY, minimal=minimal)
@@ -87,10 +92,13 @@ def test_random_changes_leave_the_store_equal_to_the_source(
     assert seen == set(FAMILY)
 
 
-@pytest.mark.parametrize("stage_rows", [1, 200], ids=["staged", "single"])
+@pytest.mark.parametrize(
+    ("array_rows", "stage_rows"), [(1, 1), (1, 200), (200, 200)], ids=["staged", "arrays", "single"]
+)
 def test_key_swap_and_unique_swap_inside_one_transaction(
-    store_db: StoreDatabase, stage_rows: int, monkeypatch: pytest.MonkeyPatch
+    store_db: StoreDatabase, array_rows: int, stage_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(apply_module, "ARRAY_ROWS", array_rows)
     monkeypatch.setattr(apply_module, "STAGE_ROWS", stage_rows)
     source = SourceModel({"t": make_table("t", "id int,slot int,note text", uniques=(("slot",),))})
     applying = Applying.prepare(store_db, source)
@@ -240,10 +248,13 @@ def test_a_stale_checkpoint_writes_nothing(store_db: StoreDatabase) -> None:
     assert applying.table(applying.plans[0]) == [as_row((1, "x"))]
 
 
-@pytest.mark.parametrize("stage_rows", [1, 200], ids=["staged", "single"])
+@pytest.mark.parametrize(
+    ("array_rows", "stage_rows"), [(1, 1), (1, 200), (200, 200)], ids=["staged", "arrays", "single"]
+)
 def test_a_nul_is_refused_and_never_cut(
-    store_db: StoreDatabase, stage_rows: int, monkeypatch: pytest.MonkeyPatch
+    store_db: StoreDatabase, array_rows: int, stage_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(apply_module, "ARRAY_ROWS", array_rows)
     monkeypatch.setattr(apply_module, "STAGE_ROWS", stage_rows)
     source = SourceModel({"t": make_table("t", "id int,note text")})
     applying = Applying.prepare(store_db, source)
@@ -268,6 +279,26 @@ def test_bytes_and_odd_names_survive(store_db: StoreDatabase) -> None:
         source.delete("t", source.find("t", 1))
         applying.apply_committed(writer, group)
     assert applying.differences() == {}
+
+
+def test_rows_of_an_array_are_read_as_copy_reads_them(store_db: StoreDatabase) -> None:
+    source = SourceModel({"t": make_table("t", "id int,note text,tags text,document text")})
+    applying = Applying.prepare(store_db, source)
+    store_db.execute(
+        "ALTER TABLE t ALTER note TYPE varchar(6), ALTER tags TYPE text[] USING tags::text[],"
+        " ALTER document TYPE json USING document::json"
+    )
+    tags = ['{"a b","c,d"}', '{"say \\"x\\"","{}"}', "{}", None, '{"\\\\N","(1,2)"}']
+    with applying.writer() as writer:
+        group = applying.group(writer)
+        for number, text in enumerate(['a"b', "\\N", "t\ta", "n\nl\r", "", "ü,(})"]):
+            source.insert("t", number, text, tags[number % 5], '{"k": "v\\n\\"q\\""}')
+        applying.apply_committed(writer, group)
+        assert applying.differences() == {}
+        for number in range(10, 14):
+            source.insert("t", number, "longer than six" if number == 12 else "short", "{}", "null")
+        with pytest.raises(ValueRefused):
+            applying.apply_committed(writer, group)
 
 
 def test_triggers_of_the_target_do_not_fire(store_db: StoreDatabase) -> None:
