@@ -12,8 +12,9 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import closing
 from types import MappingProxyType
 from typing import Final, TypeVar
 
@@ -32,8 +33,9 @@ from sync.applier_phases import PhaseSteps, PlanChanged
 from sync.applier_ports import Relay, SchemaSteps, StorePlan, StoreSchema
 from sync.applier_state import ApplierState, Mode
 from sync.change_group import ChangeGroup
-from sync.changes import ChangeSource, SchemaChange, Transaction, located, table_in
+from sync.changes import ChangeSource, RowsBatch, SchemaChange, Transaction, located, table_in
 from sync.ddl_follow import DdlFollowing
+from sync.decoded_ahead import decoded_ahead
 from sync.group_pace import GroupPace
 from sync.parked_retry import Retried
 from sync.parking import Parking
@@ -97,6 +99,8 @@ class StoreApplier:
         self._counts: Counter[str] = Counter()
         self._commits = 0
         self._pace = GroupPace()
+        self._behind = False
+        """A group was written while more transactions waited, and the relay's end was not reached since."""
         self._lag_from: float | None = None
         self._committed_s: float | None = None
 
@@ -297,26 +301,30 @@ class StoreApplier:
         read_seq = writer.checkpoint.seq
         seen = time.monotonic()
         while True:
-            for transaction in self._relay.transactions(read_seq):
-                if last is None:
-                    began = time.monotonic()
-                    self._lag_from = transaction.commit_time
-                try:
-                    self._take(group, transaction)
-                except SchemaChange as change:
-                    if last is not None:
+            with closing(self._transactions(read_seq, group)) as transactions:
+                for transaction, batches in transactions:
+                    if last is None:
+                        began = time.monotonic()
+                        self._lag_from = transaction.commit_time
+                    try:
+                        self._take(group, transaction, batches)
+                    except SchemaChange as change:
+                        if last is not None:
+                            self._commit(writer, group, last, count)
+                        steps.alter(change, transaction, group.active, stop)
+                        return
+                    last, read_seq, count = transaction, transaction.seq, count + 1
+                    old = time.monotonic() - began >= self._pace.age_s
+                    if group.full or (group.dirty and old):
+                        self._behind = True
                         self._commit(writer, group, last, count)
-                    steps.alter(change, transaction, group.active, stop)
-                    return
-                last, read_seq, count = transaction, transaction.seq, count + 1
-                old = time.monotonic() - began >= self._pace.age_s
-                if group.full or (group.dirty and old):
-                    self._commit(writer, group, last, count)
-                    last, count = None, 0
-                    if steps.due or not self._requests.empty():
+                        last, count = None, 0
+                        if steps.due or not self._requests.empty():
+                            break
+                    if stop.is_set() or not self._resumed.is_set() or self.phases.version != version:
                         break
-                if stop.is_set() or not self._resumed.is_set() or self.phases.version != version:
-                    break
+                else:
+                    self._behind = False
             due = time.monotonic() - began >= IDLE_COMMIT_S or self._flush_asked.is_set()
             attention = (
                 stop.is_set()
@@ -337,6 +345,25 @@ class StoreApplier:
                 return
             self._relay.wait(read_seq, POLL_S)
 
+    def _transactions(
+        self, after_seq: int, group: ChangeGroup
+    ) -> Generator[tuple[Transaction, Iterable[RowsBatch]], None, None]:
+        """What the relay has after a transaction, with the changes; while we are behind, those to come are decoded
+        as the store writes. (Not else: handing over to a thread would cost latency.)"""
+        while True:
+            if self._behind:
+                with closing(decoded_ahead(self._relay.transactions(after_seq), self._changes, group)) as ahead:
+                    for one in ahead:
+                        after_seq = one.transaction.seq
+                        yield one.transaction, one.batches
+            for transaction in self._relay.transactions(after_seq):
+                after_seq = transaction.seq
+                yield transaction, self._changes.batches(transaction, group.wanted)
+                if self._behind:
+                    break
+            else:
+                return
+
     def _group(self, writer: StoreWriter, active: Sequence[TablePlan]) -> ChangeGroup:
         return ChangeGroup(
             writer,
@@ -348,10 +375,11 @@ class StoreApplier:
             parking=self._parking,
         )
 
-    def _take(self, group: ChangeGroup, transaction: Transaction) -> None:
+    def _take(self, group: ChangeGroup, transaction: Transaction, batches: Iterable[RowsBatch] | None = None) -> None:
+        """Add a transaction's changes to the group; `batches`: what was read of it already."""
         try:
             notes: LeakNotes | None = None
-            for batch in self._changes.batches(transaction, group.wanted):
+            for batch in self._changes.batches(transaction, group.wanted) if batches is None else batches:
                 domain = self._sentinel.domain_of(batch.table, transaction)
                 if domain is None or batch.passed:
                     group.add(batch, transaction.seq)

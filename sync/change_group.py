@@ -146,6 +146,12 @@ class ChangeGroup:
         if self._segment.changes + self._unwritten >= self._max_rows or self._segment_bytes >= self._max_bytes:
             self.flush()
 
+    def prepare(self, batch: RowsBatch) -> None:
+        """Decode what `add` will ask for, in any thread while the plans stay as they are. Raises what decoding does."""
+        if batch.encoded is not None and not self._sets_off(batch):
+            router = self._routers.get(batch.table)
+            batch.encoded.prepare(one.plan for one in (router.routers if router else ()) if one.plan.key)
+
     def leaked(self, leaks: Iterable[Leak]) -> None:
         """Write these down instead of applying them."""
         self._leaks += leaks

@@ -121,13 +121,14 @@ class RowsBatch:
 class EncodedRows:
     """The rows of one event as they came; gives them as values or as lines of COPY, as often as asked."""
 
-    __slots__ = ("_body", "_kind", "_mapped", "op")
+    __slots__ = ("_body", "_kind", "_mapped", "_ready", "op")
 
     def __init__(self, mapped: _Mapped, kind: int, body: bytes) -> None:
         self.op = Op.INSERT if kind in WRITE_ROWS else Op.DELETE if kind in DELETE_ROWS else Op.UPDATE
         self._mapped = mapped
         self._kind = kind
         self._body = body
+        self._ready: dict[int, RowLines | None] | None = None
 
     def decode(self) -> tuple[list[RowChange], dict[int, ValueRefused]]:
         """The changes, and by place in them those with a field that is no text. Raises UndecodableRow and others."""
@@ -145,8 +146,18 @@ class EncodedRows:
         rows = self._mapped.decoder.decode(self._kind, self._body, note)
         return [RowChange(op, table, before, after) for before, after in rows], refused
 
+    def prepare(self, plans: Iterable[TablePlan]) -> None:
+        """Make the lines of these plans now; `lines` then gives each once, and None for other plans.
+
+        So another thread may decode the events to come meanwhile: a decoder is used by one thread at a time.
+        """
+        self._ready = {id(plan): self._lines(plan) for plan in plans}
+
     def lines(self, plan: TablePlan) -> RowLines | None:
         """The rows as a plan's lines; None when it, or a row image, or a value, needs the slow way."""
+        return self._lines(plan) if self._ready is None else self._ready.pop(id(plan), None)
+
+    def _lines(self, plan: TablePlan) -> RowLines | None:
         decoder = self._mapped.lines(plan)
         if decoder is None:
             return None

@@ -67,7 +67,7 @@ class _Ahead(Generic[_T]):
             self._changed.notify_all()
 
 
-def read_ahead(items: Generator[_T, None, None], size: Callable[[_T], int]) -> Iterator[_T]:
+def read_ahead(items: Generator[_T, None, None], size: Callable[[_T], int]) -> Generator[_T, None, None]:
     """The same items in the same order, the next being made while one is used. `size` gives an item's bytes.
 
     Raises what `items` raises, after the items before it. Left half-way, it closes `items` and waits for that.

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from config.settings import ApplySettings
+from sync import applier, decoded_ahead
 from sync.applier_state import Mode
 from sync.fold import Segment
 from sync.postgres import apply
@@ -68,18 +72,37 @@ def test_a_refused_row_is_parked_alone_and_the_others_of_its_event_are_in(
         assert parked(following) == 5
 
 
-@pytest.mark.parametrize("seed", [3])
+@pytest.mark.parametrize(("seed", "max_rows"), [(3, 20_000), (4, 60)], ids=["at once", "behind"])
 def test_keys_and_unique_values_that_wander_end_where_the_source_has_them(
-    source_db: SourceDatabase, store_db: StoreDatabase, tmp_path: Path, seed: int
+    source_db: SourceDatabase,
+    store_db: StoreDatabase,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seed: int,
+    max_rows: int,
 ) -> None:
+    """In small groups the applier is behind, and decodes ahead what is neither large nor a statement."""
+    ahead: list[int] = []
+
+    def noted(*arguments: Any) -> Iterator[decoded_ahead.Decoded]:
+        for one in decoded_ahead.decoded_ahead(*arguments):
+            ahead.append(one.transaction.seq)
+            yield one
+
+    monkeypatch.setattr(applier, "decoded_ahead", noted)
+    monkeypatch.setattr(decoded_ahead, "WHOLE_BYTES", 8_000)
+    monkeypatch.setattr(decoded_ahead, "CHUNK_BYTES", 3_000)
     dice = random.Random(seed)
     source_db.execute(TABLE)
     with follow(source_db, store_db, tmp_path) as following:
         with store_db.connect() as connection:
             connection.execute("CREATE UNIQUE INDEX t_slot ON t (slot)")
+        following.applier.tune(ApplySettings(max_rows=max_rows))
         following.applier.pause()
         insert(source_db, 1, 200)
-        for _ in range(60):
+        for step in range(60):
+            if step == 30:
+                source_db.execute("CREATE TABLE unknown (id int PRIMARY KEY)", "DROP TABLE unknown")
             low = dice.randrange(1, 1000)
             source_db.execute(
                 dice.choice(
@@ -97,6 +120,8 @@ def test_keys_and_unique_values_that_wander_end_where_the_source_has_them(
         following.settle()
         assert following.differences() == {}
         assert following.applier.state.error is None
+        assert ahead == sorted(set(ahead))
+        assert len(ahead) > 20 if max_rows == 60 else not ahead
 
 
 def test_everything_arrives_when_the_applier_starts_over_in_the_middle(
