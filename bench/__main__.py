@@ -1,4 +1,6 @@
-"""`python -m bench NAME [--rows N] [--case NAME] [--json]`: run one benchmark; a line of JSON per case, or text.
+"""`python -m bench NAME [--rows N] [--case NAME] [--json] [--picture FILE]`: run one benchmark.
+
+Prints a line of JSON per case, or text.
 
 The exit code is 5 when a case gave a wrong answer; slowness is not a failure.
 """
@@ -9,8 +11,11 @@ import argparse
 import importlib
 import logging
 import sys
+from pathlib import Path
 
 import structlog
+
+from bench.picture import rates_picture
 
 BENCHMARKS = ("decode", "latency", "snapshot", "stream", "verify")
 """Modules of this folder with a function `run(rows) -> Iterable[Result]`, or `run(rows, case)` and their `CASES`."""
@@ -22,6 +27,7 @@ def main() -> int:
     parser.add_argument("name", choices=BENCHMARKS)
     parser.add_argument("--rows", type=int, help="how many rows (each benchmark has its own default)")
     parser.add_argument("--case", help="only this case")
+    parser.add_argument("--picture", type=Path, help="write an SVG of the rates of all cases to this file")
     parser.add_argument("--json", action="store_true", help="one JSON object per case and line")
     arguments = parser.parse_args()
     if arguments.rows is not None and arguments.rows < 1:
@@ -35,9 +41,13 @@ def main() -> int:
             parser.error(f"{arguments.name} has no case {arguments.case}; it has: {', '.join(known) or 'only one'}")
         options["case"] = arguments.case
     correct = True
+    results = []
     for result in module.run(arguments.rows, **options):
         print(result.to_json() if arguments.json else result.to_text(), flush=True)
         correct = correct and result.correct
+        results.append(result)
+    if arguments.picture is not None:
+        arguments.picture.write_text(rates_picture(results))
     return 0 if correct else 5
 
 

@@ -39,6 +39,8 @@ from transforms.ddl import Phase
 from transforms.plan import TablePlan
 
 ROWS = 300_000
+SIZES = (100_000, 1_000_000, 5_000_000)
+CASES = ("orders", "sizes")
 ROUNDS = 3
 PEER = "pgloader"
 _STREAM = "bench"
@@ -58,9 +60,17 @@ class QuietRelay:
         return iter(())
 
 
-def run(rows: int | None) -> Iterator[Result]:
-    """One case: `orders`, so many rows."""
-    count = rows or ROWS
+def run(rows: int | None, case: str | None = None) -> Iterator[Result]:
+    """One case: `orders`, so many rows; or `sizes`, tables of more and more rows, up to `rows`."""
+    if case != "sizes":
+        yield _measured("orders", rows or ROWS, ROUNDS)
+        return
+    for size in SIZES:
+        if size <= (rows or SIZES[-1]):
+            yield _measured(f"{size:,} rows", size, 1)
+
+
+def _measured(case: str, count: int, rounds: int) -> Result:
     with open_stage() as stage:
         settings = stage.settings
         planned, relay = _load(settings, count)
@@ -70,7 +80,7 @@ def run(rows: int | None) -> Iterator[Result]:
         ceilings: list[float] = []
         correct = True
         # By turns, for other work on this machine is not the same all the time.
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             with closing(_fresh(settings, plan)) as connection:
                 ceilings.append(timed(lambda: _copy(connection, plan, lines)))
                 correct = correct and _same(settings, connection)
@@ -87,7 +97,7 @@ def run(rows: int | None) -> Iterator[Result]:
                 taken = timed(lambda: _pgloader(stage))
             peers[PEER] = {"rows_per_s": count / taken}
     ratios = ratios_of(figures["rows_per_s"], ceiling, peers)
-    yield Result("snapshot", "orders", count, figures, ceiling, peers, ratios, correct)
+    return Result("snapshot", case, count, figures, ceiling, peers, ratios, correct)
 
 
 def _load(settings: Settings, count: int) -> tuple[Planned, QuietRelay]:

@@ -17,7 +17,7 @@ from bench.compare import same_rows
 from bench.follower import catch_up, following
 from bench.result import Figures, Result, ratios_of
 from bench.stage import DATABASE, Stage, open_stage, timed
-from bench.workloads import WORKLOADS, Workload
+from bench.workloads import SPREAD, WORKLOADS, Workload
 from daemon.planning import read_plan
 from stores.postgres import PostgresConnection
 from sync.postgres.schema_apply import apply_schema
@@ -26,13 +26,16 @@ from transforms.ddl import Phase
 ROUNDS = 3
 PEER_ROWS = 20_000
 PEER_CASES = {"insert", "mixed update/delete"}
-CASES = tuple(WORKLOADS)
+TABLES = "tables"
+"""The case that is all of `SPREAD`; it is run only when it is asked for."""
+CASES = (*WORKLOADS, TABLES, *SPREAD)
 
 
 def run(rows: int | None, case: str | None = None) -> Iterator[Result]:
-    """Every case, or one; `rows` changes a round."""
-    for name in CASES if case is None else (case,):
-        kind, default = WORKLOADS[name]
+    """Every case of `WORKLOADS`, or one; `rows` changes a round."""
+    known = WORKLOADS | SPREAD
+    for name in WORKLOADS if case is None else SPREAD if case == TABLES else (case,):
+        kind, default = known[name]
         with open_stage(kind.source) as stage:
             yield _measured(name, kind(stage, rows or default, ROUNDS), stage)
 

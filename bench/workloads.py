@@ -305,6 +305,39 @@ class Singles(Inserts):
             self._finish(cursor)
 
 
+class Spread(Workload):
+    """New orders, ten a statement and a hundred a transaction, each statement into the next of some tables."""
+
+    fresh = True
+    count: int
+    per_statement = 10
+    per_transaction = 100
+
+    def _create(self, cursor: Any) -> None:
+        _stash_orders(cursor, self.rows * self.rounds)
+        for table in self.tables:
+            cursor.execute(orders.CREATE.replace("orders", table, 1))
+
+    def write(self, round_: int) -> None:
+        self._run(*(self._transaction(first, last) for first, last in self._ranges(round_, self.per_transaction)))
+
+    def _transaction(self, first: int, last: int) -> str:
+        return "; ".join(
+            f"INSERT INTO {self.tables[start // self.per_statement % self.count]} SELECT * FROM stash.orders"
+            f" WHERE id BETWEEN {start} AND {min(start + self.per_statement - 1, last)}"
+            for start in range(first, last + 1, self.per_statement)
+        )
+
+    def batches(self, round_: int) -> Iterator[Batch]:
+        for first, last in self._ranges(round_, BATCH_ROWS):
+            yield [Part(table, f"id BETWEEN {first} AND {last}") for table in self.tables]
+
+
+def _spread(count: int) -> type[Spread]:
+    tables = tuple(f"orders_{number:03d}" for number in range(count))
+    return type(f"Spread{count}", (Spread,), {"count": count, "tables": tables})
+
+
 WORKLOADS: dict[str, tuple[type[Workload], int]] = {
     "insert": (Inserts, 200_000),
     "mixed update/delete": (Mixed, 150_000),
@@ -315,3 +348,7 @@ WORKLOADS: dict[str, tuple[type[Workload], int]] = {
     "one-row transactions": (Singles, 30_000),
 }
 """By the name of the case, with the changes of one round unless told otherwise."""
+SPREAD: dict[str, tuple[type[Workload], int]] = {
+    f"{count} table{'s' if count > 1 else ''}": (_spread(count), 40_000) for count in (1, 20, 100, 400)
+}
+"""The same rows in more and more tables."""

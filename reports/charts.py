@@ -32,10 +32,10 @@ def line_chart(
         return ""
     low, high = min(times), max(times)
     high = max(high, low + 1.0)
-    ticks = _ticks(top if top is not None else max(values))
-    scale = _Scale(low, high, ticks[-1])
+    rungs = ticks(top if top is not None else max(values))
+    scale = _Scale(low, high, rungs[-1])
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}" class="chart">']
-    for tick in ticks:
+    for tick in rungs:
         y = scale.y(tick)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{escape(shown(tick))}</text>')
@@ -95,7 +95,7 @@ class _Scale:
         return HEIGHT - BOTTOM - min(value, self.top) / self.top * (HEIGHT - TOP - BOTTOM)
 
 
-def _ticks(highest: float) -> list[float]:
+def ticks(highest: float) -> list[float]:
     """Round values from 0 to at least `highest`: four or five of them."""
     if highest <= 0:
         return [0.0, 1.0]
