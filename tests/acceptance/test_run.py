@@ -72,6 +72,18 @@ def test_the_granted_users_can_do_it_all(
             connection.execute(f'DROP ROLE "{user}"')
 
 
+def test_catches_up_with_a_binlog_that_ends_in_a_rotation(
+    source_db: SourceDatabase, store_db: StoreDatabase, migration: Migration
+) -> None:
+    source_db.execute("CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1)")
+    migration.ok("init", "--source", source_db.dsn, "--store", f"main={store_db.dsn}")
+    migration.ok("schema", "apply")
+    migration.ok("start", "--until", "caught-up")
+    source_db.execute("INSERT INTO t VALUES (2)", "FLUSH BINARY LOGS")
+    migration.ok("start", "--until", "caught-up", timeout_s=60)
+    assert store_db.rows("SELECT id FROM t ORDER BY id") == [(1,), (2,)]
+
+
 def test_goes_on_when_servers_come_back(
     mariadb_db: SourceDatabase, start_private: Callable[..., RunningServer], migration: Migration
 ) -> None:
