@@ -1,8 +1,9 @@
 """The definition that a table had between two of its changes, when the source's catalogue only knows the last one.
 
 A column that no later statement touches is as the catalogue has it now; one that the first statement did not touch is
-as it was before. Names and order are followed through the words of all statements, and what they lead to must be what
-the catalogue has: else nothing is known. No I/O.
+as it was before; one that both have defined is what the words of the first say, where they say everything. Names and
+order are followed through the words of all statements, and what they lead to must be what the catalogue has: else
+nothing is known. No I/O.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Final
 from model.tables import ColumnDef, ForeignKeyDef, IndexDef, TableDef
 from sync.ddl_alter import Alteration, Rest
 from sync.ddl_tokens import Token
+from sync.ddl_words import column_of_words
 
 _INDEXES: Final = (
     "CONSTRAINT", "UNIQUE", "INDEX", "KEY", "FULLTEXT", "SPATIAL", "FOREIGN", "CHECK", "VECTOR", "PARTITION"
@@ -44,6 +46,8 @@ class _Column:
     before: ColumnDef | None = None
     """Its definition before the first statement; None: it was added."""
     touched: _Touch = _Touch.NOTHING
+    words: Sequence[Token] | None = None
+    """Its definition by the last statement that gave it one whole, from the type on; None: there is none."""
 
 
 @dataclass(slots=True)
@@ -98,9 +102,11 @@ class _Step:
                 column, _ = self._named(rest)
                 if column is not None:
                     column.touched |= _Touch.DEFINED
+                    column.words = None
         elif rest.take("CONVERT"):
             for column in self.columns:
                 column.touched |= _Touch.DEFINED
+                column.words = None
 
     def finish(self) -> list[_Column]:
         """The columns after the statement. Raises _Unknown."""
@@ -151,7 +157,7 @@ class _Step:
                 if optional:
                     continue
                 raise _Unknown
-            column = _Column(words[0].text, touched=_Touch.DEFINED)
+            column = _Column(words[0].text, touched=_Touch.DEFINED, words=None if optional else words[1:])
             self.moves.append(_Place(column, _after(words)))
             _no_key(words[1:])
 
@@ -159,6 +165,7 @@ class _Step:
         if column is None:
             return
         column.touched |= _Touch.DEFINED
+        column.words = rest.left
         _no_key(rest.left)
         after = _after(rest.left)
         if after is not None:
@@ -200,8 +207,9 @@ def definition_between(
 ) -> TableDef | None:
     """The definition right after `first`, which led from `before` on; `later` led from there to `now`.
 
-    None when nobody can tell: a column that both have given a definition, a key that changed. Indexes and constraints
-    are those of both `before` and `now`: none that a later statement brought stands in the way of rows before it.
+    None when nobody can tell: a key that changed, a column that both have defined in words that do not say everything.
+    Indexes and constraints are those of both `before` and `now`: none that a later statement brought stands in the way
+    of rows before it.
     """
     try:
         return _between(before, now, first, later)
@@ -215,6 +223,8 @@ def _between(before: TableDef, now: TableDef, first: Alteration, later: Sequence
     columns = _after_statement([_Column(column.name, column) for column in before.columns], first)
     names = [column.name for column in columns]
     mine = {column: column.touched for column in columns}
+    plain = before.collation == now.collation and not any(map(_sets_characters, (first, *later)))
+    words = {column: column.words for column in columns if column.words is not None and plain}
     for column in columns:
         column.touched = _Touch.NOTHING
     end = list(columns)
@@ -226,7 +236,8 @@ def _between(before: TableDef, now: TableDef, first: Alteration, later: Sequence
         _no_expressions(before, now)
     latest = dict(zip(end, now.columns, strict=True))
     made = tuple(
-        _definition(column, name, mine[column], latest.get(column)) for column, name in zip(columns, names, strict=True)
+        _definition(column, name, mine[column], latest.get(column), words.get(column), now)
+        for column, name in zip(columns, names, strict=True)
     )
     old = {column.before.name.lower(): name for column, name in zip(columns, names, strict=True) if column.before}
     new = {latest[column].name.lower(): name for column, name in zip(columns, names, strict=True) if column in latest}
@@ -247,12 +258,22 @@ def _no_expressions(*tables: TableDef) -> None:
             raise _Unknown
 
 
-def _definition(column: _Column, name: str, mine: _Touch, latest: ColumnDef | None) -> ColumnDef:
+def _sets_characters(statement: Alteration) -> bool:
+    words = ("CHARACTER", "CHARSET", "COLLATE", "CONVERT", "ASCII", "UNICODE", "BINARY")
+    return any(token.is_word(*words) for part in statement.parts for token in part)
+
+
+def _definition(
+    column: _Column, name: str, mine: _Touch, latest: ColumnDef | None, words: Sequence[Token] | None, now: TableDef
+) -> ColumnDef:
     if latest is not None and _Touch.DEFINED not in column.touched:
         return dataclasses.replace(latest, name=name)
     if column.before is not None and _Touch.DEFINED not in mine:
         return dataclasses.replace(column.before, name=name)
-    raise _Unknown
+    made = column_of_words(name, words, now, latest) if words is not None and latest is not None else None
+    if made is None:
+        raise _Unknown
+    return made
 
 
 def _with_keys(

@@ -85,6 +85,53 @@ def shape(table: TableDef) -> tuple[object, ...]:
     return (table.columns, table.primary_key, table.foreign_keys, table.kind, table.engine)
 
 
+TWICE: Final = (
+    ("ADD x INT", "MODIFY x BIGINT"),
+    ("ADD COLUMN x VARCHAR(20) NOT NULL DEFAULT 'q' COMMENT 'c' AFTER a", "MODIFY x VARCHAR(50) NULL"),
+    ("ADD (x DECIMAL(8,2) NOT NULL DEFAULT 1.50, z INT)", "MODIFY x DECIMAL(12,2) FIRST"),
+    ("ADD x ENUM('a','b''c') DEFAULT 'a'", "MODIFY x ENUM('a','b''c','d')"),
+    ("ADD x DATETIME", "CHANGE x y DATETIME(3)"),
+    ("MODIFY b BIGINT UNSIGNED COMMENT 'k'", "MODIFY b DECIMAL(20,0)"),
+    ("ADD x SMALLINT UNSIGNED NOT NULL DEFAULT 0", "MODIFY x INT UNSIGNED NOT NULL"),
+    ("ADD x DATE FIRST", "MODIFY x DATETIME"),
+    ("CHANGE a a2 CHAR(30)", "CHANGE a2 a3 VARCHAR(30)"),
+)
+UNKNOWN: Final = (
+    ("ADD x TIMESTAMP", "MODIFY x DATETIME"),
+    ("ADD x INT(5)", "MODIFY x INT"),
+    ("ADD x VARCHAR(9) CHARACTER SET latin1", "MODIFY x VARCHAR(9)"),
+    ("ADD x INT DEFAULT 007", "MODIFY x INT"),
+    ("ADD x VARCHAR(9)", "CONVERT TO CHARACTER SET utf8mb4"),
+    ("MODIFY id BIGINT", "MODIFY id INT"),
+)
+
+
+def test_a_column_that_is_defined_twice_is_what_the_first_words_say(source_db: SourceDatabase) -> None:
+    with closing(source_db.connect()) as connection:
+        info = probe(connection)
+        table = TableId(source_db.database, "t")
+        for pair in (*TWICE, *UNKNOWN):
+            source_db.execute(
+                "DROP TABLE IF EXISTS t",
+                "CREATE TABLE t (id INT PRIMARY KEY, a VARCHAR(20), b INT) CHARACTER SET utf8mb4",
+            )
+            history = [read_tables(connection, info, [table])[table]]
+            done: list[Alteration] = []
+            for part in pair:
+                text = f"ALTER TABLE t {part}"
+                source_db.execute(text)
+                alteration = read_alteration(text, source_db.database)
+                assert alteration is not None
+                done.append(alteration)
+                history.append(read_tables(connection, info, [table])[table])
+            found = definition_between(history[0], history[2], done[0], done[1:])
+            if pair in UNKNOWN:
+                assert found is None, pair
+            else:
+                assert found is not None, pair
+                assert shape(found) == shape(dataclasses.replace(history[1], comment=found.comment)), pair
+
+
 def test_it_is_what_the_server_said_then(source_db: SourceDatabase) -> None:
     known = asked = renamed = 0
     with closing(source_db.connect()) as connection:

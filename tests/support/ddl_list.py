@@ -140,6 +140,8 @@ BURST: tuple[Ddl, ...] = (
     _ddl("ALTER TABLE t CHANGE kind sort ENUM('a','b') DEFAULT 'a' FIRST", "sort", "text"),
     _ddl("ALTER TABLE t MODIFY name VARCHAR(60) NOT NULL DEFAULT '' AFTER amount", "name", "character varying(60)"),
     _ddl("ALTER TABLE t ADD z3 DECIMAL(6,2) NOT NULL DEFAULT 1.25, ADD KEY by_sort (sort)", "z3", "numeric(6,2)"),
+    _ddl("ALTER TABLE t ADD z4 INT NOT NULL DEFAULT 5, ADD z5 VARCHAR(10) NULL"),
+    _ddl("ALTER TABLE t MODIFY z4 BIGINT NOT NULL DEFAULT 6, MODIFY z5 VARCHAR(30) NULL", "z4", "bigint"),
     _asked("ALTER TABLE t DROP COLUMN flags", "flags"),
     _ddl("ALTER TABLE t MODIFY amount DECIMAL(12,4)", "amount", "numeric(12,4)"),
     _asked("TRUNCATE TABLE t"),
