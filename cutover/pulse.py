@@ -166,7 +166,7 @@ class Pulse:
         until = slots.emit_message(site.store(store), "ping", site.domain.name)
         rows = 0
         for transaction in stranded_reader(site, store, source_has(site, store), until).transactions(self._stop):
-            rows += len(transaction.changes)
+            rows += transaction.rows
             if rows >= COUNTED_ROWS:
                 break
         return rows

@@ -24,7 +24,7 @@ from sync.mysql.reverse_statements import ReverseStatements
 from sync.mysql.snapshot import connect_reader, raw_rows
 from sync.postgres.pgoutput import Lsn, Relation, RelationColumn, lsn_text
 from sync.reverse_rows import SourceChange, TableBinding
-from sync.stranded import StrandedChange, StrandedTransaction, wording
+from sync.stranded import StrandedChange, StrandedTransaction, cleared, wording
 from transforms.reverse import ReversePlan
 from validators.canonical.record import CanonicalRow, RecordForm
 from validators.leaves import cut, differing
@@ -57,10 +57,10 @@ class ComparedStore:
             connection.execute("SET bytea_output = 'hex'")
             pushed = source_computes_hashes(reader)
             for back in self.domain.backs_of(self.store):
-                for change in _Table(back, self.info, reader, connection, pushed=pushed).changes(
+                for changes in _Table(back, self.info, reader, connection, pushed=pushed).changes(
                     self.settings.verify.leaf_rows, stop
                 ):
-                    yield StrandedTransaction(self.store, lsn_text(self.until), 0, 0.0, (change,), "comparison")
+                    yield StrandedTransaction(self.store, lsn_text(self.until), 0, 0.0, changes, "comparison")
 
 
 class _Table:
@@ -85,7 +85,7 @@ class _Table:
         self._name = f"{plan.target.schema}.{plan.target.name}"
         self._bound: tuple[tuple[str, ...], TableBinding] | None = None
 
-    def changes(self, leaf_rows: int, stop: threading.Event) -> Iterator[StrandedChange]:
+    def changes(self, leaf_rows: int, stop: threading.Event) -> Iterator[tuple[StrandedChange, ...]]:
         """Every row that the sides do not share."""
         if not self._form.key:
             yield from self._without_key()
@@ -96,7 +96,7 @@ class _Table:
                     return
                 yield from self._rows(keys[start : start + BATCH_KEYS])
 
-    def _rows(self, keys: list[CanonicalRow]) -> Iterator[StrandedChange]:
+    def _rows(self, keys: list[CanonicalRow]) -> Iterator[tuple[StrandedChange, ...]]:
         here = self._source.find(keys, locking=False)
         there: dict[CanonicalRow, list[tuple[CanonicalRow, PrintedRow]]] = {}
         for row, printed in self._target.printed(keys):
@@ -117,7 +117,7 @@ class _Table:
         if unequal:
             yield from candidates(source, target, leaves, unequal, here, there, Span().conditions(plan))
 
-    def _without_key(self) -> Iterator[StrandedChange]:
+    def _without_key(self) -> Iterator[tuple[StrandedChange, ...]]:
         """Rows are held by their hashes: what one side has more often than the other."""
         rest = Counter(self._form.hash(row) for row in self._source.rows(EVERYTHING))
         for row, printed in self._target.printed():
@@ -136,8 +136,9 @@ class _Table:
 
     # -- one row
 
-    def _told(self, source_row: Row | None, printed: PrintedRow | None) -> StrandedChange:
+    def _told(self, source_row: Row | None, printed: PrintedRow | None) -> tuple[StrandedChange, ...]:
         """A row that the source has in another form, or not, or that only the source has."""
+        before: tuple[StrandedChange, ...] = ()
         op = Op.INSERT if source_row is None else Op.DELETE if printed is None else Op.UPDATE
         statement, refused = None, ""
         try:
@@ -146,12 +147,14 @@ class _Table:
                 refused = "only what does not go back to the source differs"
             else:
                 statement = wording(self._sql, change).decode()
+                before = tuple(cleared(self._sql, change, self._name))
         except CrossfadeError as error:
             refused = str(error)
-        return StrandedChange(
+        told = StrandedChange(
             str(op), self._name, str(self._back.source.id), self._as_copied(source_row), _text(printed), statement,
             refused,
         )  # fmt: skip
+        return (*before, told)
 
     def _change(self, op: Op, source_row: Row | None, printed: PrintedRow | None) -> SourceChange:
         new = None if printed is None else self._back_row(printed)

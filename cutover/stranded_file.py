@@ -59,7 +59,7 @@ def write_stranded(path: Path, about: Mapping[str, Any], found: Iterable[Strande
             for transaction in found:
                 put(dataclasses.asdict(transaction))
                 transactions += 1
-                rows += len(transaction.changes)
+                rows += transaction.rows
             put({"end": True, "transactions": transactions, "rows": rows})
             file.flush()
             os.fsync(file.fileno())

@@ -48,7 +48,7 @@ class StrandedChange:
     """One change of one row, as the store has it and as the source would take it."""
 
     op: str
-    """insert, update, delete or truncate."""
+    """insert, update, delete, truncate; clear: what the insert after it takes the place of, a row marked as deleted."""
     table: str
     """`schema.table` in the store."""
     source: str
@@ -74,6 +74,11 @@ class StrandedTransaction:
     found_by: str = "log"
     """log, or comparison: one row that differs, for the log was lost. There `lsn` is the end of all, xid and time are
     0, and `old` is what the source has, as the copy would write it."""
+
+    @property
+    def rows(self) -> int:
+        """Changes of rows that an application made."""
+        return sum(change.op != "clear" for change in self.changes)
 
 
 @dataclass(slots=True)
@@ -179,6 +184,7 @@ class StrandedReader:
             yield StrandedChange(op, table, source, before, after, None, str(error))
             return
         for change, statement in told:
+            yield from cleared(self._sql(change.plan), change, table)
             yield StrandedChange(
                 str(change.op), table, str(change.plan.source.id), None if change.op is Op.INSERT else before,
                 None if change.op is Op.DELETE else after, statement.decode(),
@@ -216,6 +222,13 @@ def wording(sql: ReverseStatements, change: SourceChange) -> bytes:
         return sql.update(change.old, change.new, change.changed)
     assert change.old is not None
     return sql.delete(change.old)
+
+
+def cleared(sql: ReverseStatements, change: SourceChange, table: str) -> Iterator[StrandedChange]:
+    """What makes room for an INSERT where a row that is marked as deleted may have its key."""
+    if change.op is Op.INSERT and sql.clears:
+        assert change.new is not None
+        yield StrandedChange("clear", table, str(change.plan.source.id), None, None, sql.clear(change.new).decode())
 
 
 def named(relation: Relation, values: Values | None) -> dict[str, str | None] | None:
