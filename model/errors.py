@@ -162,6 +162,16 @@ class ReverseConflict(ApplyError):
     default_hint = "Nothing was overwritten. Compare the row on both sides, then: crossfade rollback check"
 
 
+class RowElsewhere(ReverseConflict):
+    """A row of a routed table has the key of one that the source has from another store.
+
+    It may be on its way out: rows move by a deletion in one store and an insertion in another.
+    """
+
+    transient = True
+    default_hint = "It is retried until the other store's row is deleted. Are they two rows with one id? Mend one."
+
+
 class RogueWrite(ApplyError):
     """A store was written by somebody else before its cutover; the change would be lost."""
 

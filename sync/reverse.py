@@ -196,8 +196,10 @@ class ReverseStream:
         try:
             session = _Session(self, stop)
             session.run()
-        except (ReverseConflict, ValueRefused):
+        except (ReverseConflict, ValueRefused) as error:
             if session is None or self._singly:
+                if error.transient:
+                    self._set(mode=ReverseMode.RETRYING, error=str(error), hint=error.hint)
                 raise
             # Go there again one transaction and one row at a time: all before it is kept, and the error names its row.
             self._singly = True

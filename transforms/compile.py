@@ -178,6 +178,7 @@ def _table_plan(
         uniques=tuple(uniques),
         where=where,
         deleted=deleted,
+        routed=output.share is not None,
         notes=tuple(dict.fromkeys(columns.notes)),
     )
 

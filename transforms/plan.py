@@ -191,6 +191,8 @@ class TablePlan:
     told_by: tuple[int, ...] = ()
     """Indexes into `columns` of the constants in the key that tell its rows from those of other plans with the same
     target table; () when the table is its own."""
+    routed: bool = False
+    """Whether it takes one share of a routed table: other plans have other rows of the same source table."""
     notes: tuple[str, ...] = ()
     """What is lost or dropped, for people: losses of casts, dropped foreign keys, untranslated defaults."""
     _fields: Callable[[Row], Row] = field(init=False, compare=False, repr=False)

@@ -179,7 +179,9 @@ def reverse_plan(plan: TablePlan, siblings: Iterable[TablePlan] = ()) -> Reverse
     ordered = tuple(columns[ordinal] for ordinal in sorted(columns))
     key, problem = _key(plan.source, ordered)
     verdicts += [ColumnVerdict("", way, reason) for way, reason in [*problem, *_table_verdicts(plan)]]
-    return ReversePlan(plan, ordered, tuple(kept), key, tuple(verdicts), _guard(plan, columns), bool(siblings))
+    return ReversePlan(
+        plan, ordered, tuple(kept), key, tuple(verdicts), _guard(plan, columns), bool(siblings) and not plan.routed
+    )
 
 
 # ---------------------------------------------------------------- columns

@@ -18,7 +18,7 @@ from pymysql.constants import CLIENT
 from pymysql.converters import encoders
 
 from config.settings import SourceSettings
-from model.errors import CrossfadeError, Fenced, ReverseConflict, ValueRefused
+from model.errors import CrossfadeError, Fenced, ReverseConflict, RowElsewhere, ValueRefused
 from model.rows import Row
 from stores.errors import from_mysql, translated
 from stores.mysql import MysqlConnection, ServerInfo, connect_source, probe
@@ -267,12 +267,15 @@ class ReverseWriter:
         number = error.args[0] if error.args else 0
         if expected.statements is None or number not in _REFUSALS:
             return from_mysql(error, "source")
-        kind = ReverseConflict if number == _DUPLICATE else ValueRefused
+        kind: type[CrossfadeError] = ReverseConflict if number == _DUPLICATE else ValueRefused
+        if number == _DUPLICATE and expected.statements.plan.plan.routed:
+            kind = RowElsewhere
         where = self._where(expected)
         if number == _DUPLICATE and self._run_rows == 1:
             where.update(self._difference(expected))
+        hint = RowElsewhere.default_hint if kind is RowElsewhere else ReverseConflict.default_hint
         text = f"the source refuses a row that the store has ({expected.what}): {error.args[1]}"
-        return kind(text, hint=ReverseConflict.default_hint, errno=number, **where)
+        return kind(text, hint=hint, errno=number, **where)
 
     def _conflict(self, expected: _Expected, found: int) -> CrossfadeError:
         progress = self.progress

@@ -88,6 +88,7 @@ def test_tables_that_share_the_ids_of_a_source_table_count_in_shares() -> None:
         for store in domain.stores
         for one in domain.aheads(store, least)
     }
+    assert not any(back.shared for back in domain.backs), "no store's row completes that of another"
     assert shares == {("main", "orders"): (7, 0, 2), ("elsewhere", "orders"): (7, 1, 2), ("main", "lines"): (3, 0, 1)}
 
 
