@@ -24,6 +24,8 @@ SMALL_RATE = 100.0
 FULL_RATE = 500.0
 P50_S = 0.5
 P99_S = 1.0
+SLOW_MS = 250.0
+"""A step that once took longer is named."""
 OPERATOR_WAITS_S = 600.0
 BETWEEN_S = 1.0
 """How long each side serves before the next move."""
@@ -89,7 +91,7 @@ def _moved(ledger: Ledger, act: str) -> tuple[float, Mapping[str, Any]]:
 
 
 def _steps(ledger: Ledger) -> str:
-    """Where the time goes: median milliseconds from one journal entry to the next, and of these in the step itself."""
+    """Where the time goes: median milliseconds between journal entries, of these in the step, and the worst."""
     with ledger.control.connect() as connection:
         entries = [entry for entry in journal.entries(connection, "ledger", DOMAIN) if entry.kind is not Kind.INTENT]
     first = {entry.epoch: entry.step for entry in reversed(entries) if entry.kind is Kind.PHASE}
@@ -98,10 +100,18 @@ def _steps(ledger: Ledger) -> str:
         if before.epoch == entry.epoch:
             inside = float(entry.values.get("took_s", 0)) * 1000
             spent.setdefault((first[entry.epoch], entry.step), []).append(((entry.at_us - before.at_us) / 1000, inside))
-    return "\n".join(
-        f"{run:14}{step:16}{statistics.median(whole for whole, _ in found):8.1f} ms, of these in the step"
-        f"{statistics.median(inside for _, inside in found):8.1f} ms"
+    slowest = [
+        f"{run:14}{step:16}{max(whole for whole, _ in found):8.1f} ms once"
         for (run, step), found in spent.items()
+        if max(whole for whole, _ in found) > SLOW_MS and step not in (run, "live", "prepared")
+    ]
+    return "\n".join(
+        [
+            f"{run:14}{step:16}{statistics.median(whole for whole, _ in found):8.1f} ms, of these in the step"
+            f"{statistics.median(inside for _, inside in found):8.1f} ms"
+            for (run, step), found in spent.items()
+        ]
+        + slowest
     )
 
 
