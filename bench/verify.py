@@ -111,8 +111,9 @@ def _through_a_function(stage: Stage, settings: Settings, count: int) -> Result:
     settings = settings.model_copy(update={"tables": {"orders": rule}})
     planned = read_plan(settings)
     _copy(settings, planned)
-    assert differing_rows(stage, _LOWERED, lowered) == 0
-    merge = {"s": _best(count, lambda: differing_rows(stage, _LOWERED, lowered))}
+    found: list[int] = []
+    merge = {"s": _best(count, lambda: found.append(differing_rows(stage, _LOWERED, lowered)))}
+    assert not any(found)
     return _case("through a Python function", count, settings, planned, Mode.AUTO, 0, merge, None, "plain-driver merge")
 
 
