@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack, closing
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -49,7 +52,9 @@ def test_every_gate_refuses(mariadb_db: SourceDatabase, store15: StoreDatabase, 
         stack.callback(source_db.execute, "SET GLOBAL sync_binlog = 1")
         store_db.execute("ALTER TABLE item_lines RENAME COLUMN note TO remark")
         until_old(source_db)
-        found = refused_by(migration, "durability", "old_writers", "no_pending_ddl")
+        with waiting_statement(source_db, "ALTER TABLE items COMMENT = 'later'"):
+            found = refused_by(migration, "durability", "old_writers", "no_pending_ddl")
+        assert "runs ALTER TABLE items COMMENT" in found["no_pending_ddl"]
         assert "sync_binlog = 0" in found["durability"] and "connection" in found["old_writers"]
         assert "public.item_lines lacks note" in found["no_pending_ddl"]
         assert source_db.rows("SHOW DATABASES LIKE 'crossfade_control'") == []
@@ -108,6 +113,22 @@ def test_every_gate_refuses(mariadb_db: SourceDatabase, store15: StoreDatabase, 
         migration.ok("verify")
         migration.ok("cutover", "rehearse", "stock")
         assert store_db.rows("SELECT name FROM items WHERE id = 1") != [("rogue",)]
+
+
+@contextmanager
+def waiting_statement(source_db: SourceDatabase, statement: str) -> Iterator[None]:
+    """A statement that waits for an open transaction of its table; it is ended before it comes to anything."""
+    shown = "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO = %s AND STATE LIKE %s"
+    with ThreadPoolExecutor(1) as executor:
+        running = executor.submit(source_db.execute, statement)
+        while not (found := source_db.rows(shown, [statement, "Waiting for table metadata lock%"])):
+            assert not running.done(), running.exception()
+            time.sleep(0.05)
+        try:
+            yield
+        finally:
+            source_db.execute(f"KILL {found[0][0]}")
+        assert running.exception() is not None
 
 
 def until_old(source_db: SourceDatabase) -> None:
