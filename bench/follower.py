@@ -48,6 +48,8 @@ class CaughtUp:
     """What a catch-up took: from the start of the threads until the checkpoint covered the target."""
 
     seconds: float
+    cpu_seconds: float
+    """Processor time of the follower meanwhile: what other work there is on the machine does not change it much."""
     peak_rss_mb: float
 
 
@@ -57,7 +59,7 @@ def catch_up(stage: Stage) -> CaughtUp:
         target = binlog_end(connection, probe(connection))
     with _process(stage, Order(stage.settings, target)) as child:
         said = _heard(child)
-    return CaughtUp(said["seconds"], said["peak_rss_mb"])
+    return CaughtUp(said["seconds"], said["cpu_seconds"], said["peak_rss_mb"])
 
 
 @contextmanager
@@ -119,7 +121,7 @@ def main(path: str) -> None:
     )
     stop = Stop()
     parts = Parts(order.settings, prepare(order.settings, assess_first=False), stop)
-    begun = time.perf_counter()
+    begun = time.perf_counter(), time.process_time()
     parts.start()
     try:
         _until(parts, order.target)
@@ -135,8 +137,9 @@ def main(path: str) -> None:
         parts.close()
 
 
-def _say(begun: float) -> None:
-    print(json.dumps({"seconds": time.perf_counter() - begun, "peak_rss_mb": peak_rss_mb()}), flush=True)
+def _say(begun: tuple[float, float]) -> None:
+    seconds, cpu = time.perf_counter() - begun[0], time.process_time() - begun[1]
+    print(json.dumps({"seconds": seconds, "cpu_seconds": cpu, "peak_rss_mb": peak_rss_mb()}), flush=True)
 
 
 def _listen(stop: Stop) -> None:

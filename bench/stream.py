@@ -58,6 +58,7 @@ def _measured(name: str, workload: Workload, stage: Stage) -> Result:
     lines = stage.folder / "lines"
     lines.mkdir()
     taken: list[float] = []
+    busy: list[float] = []
     copied: list[float] = []
     upserted: list[float] = []
     written: list[float] = []
@@ -69,6 +70,7 @@ def _measured(name: str, workload: Workload, stage: Stage) -> Result:
             connection.execute(b"CHECKPOINT")
             done = catch_up(stage)
             taken.append(done.seconds)
+            busy.append(done.cpu_seconds)
             peak = max(peak, done.peak_rss_mb)
             batches = list(workload.batches(round_))
             prepared = ceiling.prepare(batches)
@@ -80,7 +82,11 @@ def _measured(name: str, workload: Workload, stage: Stage) -> Result:
                 copied.append(timed(partial(ceiling.copy, prepared)))
         correct = ceiling.same() and same_rows(stage, list(workload.tables))
     rows = workload.rows
-    ours = {"rows_per_s": rows / median(taken), "peak_rss_mb": peak}
+    ours = {
+        "rows_per_s": rows / median(taken),
+        "cpu_us_per_row": 1_000_000 * median(busy) / rows,
+        "peak_rss_mb": peak,
+    }
     limit: Figures = {"rows_per_s": rows / median(copied or upserted)}
     peers: dict[str, Figures] = {}
     if workload.fresh:

@@ -6,7 +6,7 @@ Everything that could be a change and is not understood stops the stream by name
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from model.errors import CrossfadeError, UndecodableRow, UnknownEvent, UnsupportedChange, ValueRefused
 from model.position import BinlogCoordinate, Position
@@ -34,6 +34,9 @@ _XA_LONGEST: Final = 400
 """Characters of a statement that an error shows."""
 
 
+Body: TypeAlias = bytes
+
+
 class Transaction(Protocol):
     """What is needed of a `RelayTransaction`."""
 
@@ -44,6 +47,10 @@ class Transaction(Protocol):
     @property
     def commit_time(self) -> float:
         """Epoch seconds."""
+
+    @property
+    def bytes(self) -> int:
+        """Size of its raw events."""
 
     @property
     def rolled_back(self) -> bool:
@@ -57,7 +64,7 @@ class Transaction(Protocol):
     def position(self) -> Position:
         """The same with GTIDs."""
 
-    def events(self) -> Iterator[tuple[EventHeader, bytes]]:
+    def events(self) -> Iterator[tuple[EventHeader, Body]]:
         """Header and body of each event."""
 
 

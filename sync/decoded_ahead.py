@@ -67,13 +67,15 @@ def _chunks(
 
 
 def _decoded(transaction: Transaction, changes: ChangeSource, group: ChangeGroup) -> Decoded | None:
+    if transaction.bytes > WHOLE_BYTES:
+        return None
     batches: list[RowsBatch] = []
     size = 0
     try:
         for batch in changes.batches(transaction, group.wanted):
             size += batch.bytes
             if size > WHOLE_BYTES:
-                return None
+                return None  # it was compressed
             group.prepare(batch)
             batches.append(batch)
     except CrossfadeError:

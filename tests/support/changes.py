@@ -216,6 +216,7 @@ class FakeTransaction:
     changes: list[RowsBatch]
     commit_time: float
     rolled_back: bool = False
+    bytes: int = 0
 
     @property
     def coordinate(self) -> BinlogCoordinate:

@@ -67,6 +67,13 @@ def test_it_ends_before_what_is_left(sizes: list[list[int]], whole: int, monkeyp
     assert threading.current_thread() not in changes.threads
 
 
+def test_what_is_large_as_it_is_is_not_even_read() -> None:
+    changes = Changes([[1], [1]])
+    changes.transactions[1].bytes = module.WHOLE_BYTES + 1
+    assert [one.transaction.seq for one in changes.ahead()] == [1]
+    assert len(changes.prepared) == 1
+
+
 def test_who_leaves_is_not_overtaken_and_no_thread_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CHUNK_BYTES", 1_000)
     changes = Changes([[900_000]] * 50)
