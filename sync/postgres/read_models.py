@@ -21,6 +21,8 @@ from transforms.read_model import CHANGED, ReadModel
 
 BUCKETS: Final = 256
 """Locks that one transaction can take per model at most."""
+_EVENTS: Final = ("insert", "update", "delete", "truncate")
+"""Each has a trigger on every base table."""
 _LOCK: Final = zlib.crc32(b"crossfade read model")
 
 
@@ -33,7 +35,11 @@ def install(connection: PostgresConnection, model: ReadModel) -> bool:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         known = _fingerprint(connection, model)
         if known == model.fingerprint and _exists(connection, model):
-            return False
+            if _armed(connection, model):
+                return False
+            # A base table was made anew, for a copy of its own: its triggers went with it.
+            _refill(connection, model)
+            return True
         if known is None and _exists(connection, model):
             raise Refused(
                 f"the store has a table {model.place} that is no read model of ours",
@@ -55,13 +61,7 @@ def rebuild(connection: PostgresConnection, model: ReadModel) -> int:
                 hint="Rename the read model in the configuration, or drop the table.",
             )
         if known == model.fingerprint and _exists(connection, model):
-            # Keep table, grants and views over it.
-            _lock_bases(connection, model)
-            _arm(connection, model)
-            _run(connection, f"DELETE FROM {_table(model)}")
-            rows = _run(connection, f"INSERT INTO {_table(model)} {_select(model)}")
-            _remember(connection, model)
-            return rows
+            return _refill(connection, model)
         _drop(connection, model)
         return _make(connection, model)
 
@@ -83,7 +83,9 @@ def state(connection: PostgresConnection, model: ReadModel) -> tuple[bool, str, 
             " ELSE '' END, error FROM crossfade.read_model WHERE place = %s",
             (model.place,),
         ).fetchone()
-        return (False, "", "") if row is None else (row[0] == model.fingerprint, row[1], row[2])
+        if row is None:
+            return False, "", ""
+        return row[0] == model.fingerprint and _armed(connection, model), row[1], row[2]
 
 
 # ---------------------------------------------------------------- parts
@@ -147,6 +149,29 @@ def _make(connection: PostgresConnection, model: ReadModel) -> int:
     return rows
 
 
+def _refill(connection: PostgresConnection, model: ReadModel) -> int:
+    """Make the rows anew; table, grants and views over it stay."""
+    _lock_bases(connection, model)
+    _arm(connection, model)
+    _run(connection, f"DELETE FROM {_table(model)}")
+    rows = _run(connection, f"INSERT INTO {_table(model)} {_select(model)}")
+    _remember(connection, model)
+    return rows
+
+
+def _armed(connection: PostgresConnection, model: ReadModel) -> bool:
+    """Whether every base table has its triggers, none of them switched off."""
+    for way in model.ways:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND starts_with(tgname, %s)"
+            " AND tgenabled = 'A'",
+            (f"{quoted(model.schema)}.{quoted(way.table)}", _stem(model, way.table)),
+        ).fetchone()
+        if row is None or row[0] != len(_EVENTS):
+            return False
+    return True
+
+
 def _lock_bases(connection: PostgresConnection, model: ReadModel) -> None:
     """Nobody writes the base tables until the model is filled and armed."""
     connection.execute("SELECT set_config('search_path', %s, true)", (f"{quoted(model.schema)}, pg_catalog",))
@@ -175,6 +200,11 @@ def _select(model: ReadModel) -> str:
 
 def _prefix(model: ReadModel) -> str:
     return f"crossfade_{zlib.crc32(model.name.encode()):08x}_"
+
+
+def _stem(model: ReadModel, table: str) -> str:
+    """Begins the names of the triggers on a base table."""
+    return f"{_prefix(model)}{zlib.crc32(table.encode()):08x}"
 
 
 def planned(model: ReadModel) -> list[str]:
@@ -206,7 +236,7 @@ def _trigger_statements(model: ReadModel, key_types: Sequence[str]) -> list[str]
 def _follow(model: ReadModel, table: str, way: str, key_types: Sequence[str]) -> list[str]:
     """Function and triggers of one base table."""
     base = f"{quoted(model.schema)}.{quoted(table)}"
-    stem = f"{_prefix(model)}{zlib.crc32(table.encode()):08x}"
+    stem = _stem(model, table)
     function, emptied = (f"{quoted(model.schema)}.{quoted(stem + end)}" for end in ("", "_truncate"))
     made = [
         _function(function, model, _changed_body(model, way, key_types), key_types),

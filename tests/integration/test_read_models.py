@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from stores.control.migrations import prepare_store
-from sync.postgres.read_models import install
+from sync.postgres.read_models import install, state
 from tests.support.reshaping import Reshaping, reshaping
 from tests.support.servers import SourceDatabase, StoreDatabase
 from transforms.read_model import ReadModel, Way
@@ -163,3 +163,21 @@ def test_a_change_reads_the_rows_of_its_keys_by_index(store_db: StoreDatabase, k
         connection.execute("DELETE FROM base WHERE id = 303")
     assert store_db.rows(scans) == before
     assert store_db.rows("SELECT * FROM sums ORDER BY 1, 2") == store_db.rows(f"{model.sql} ORDER BY 1, 2")
+
+
+def test_a_model_is_armed_again_when_a_base_table_was_made_anew(store_db: StoreDatabase) -> None:
+    model = ReadModel("main", "public", "sums", "SELECT a, count(*) AS n FROM base GROUP BY a", ("a",),
+                      (Way("base", "SELECT a FROM changed"),))  # fmt: skip
+    base = "CREATE TABLE base (id int PRIMARY KEY, a int)"
+    store_db.execute(base, "INSERT INTO base VALUES (1, 1)")
+    with store_db.connect() as connection:
+        prepare_store(connection)
+        assert install(connection, model) and not install(connection, model)
+        connection.execute("CREATE VIEW over AS SELECT * FROM sums")
+        assert state(connection, model) == (True, "", "")
+        for statement in ("DROP TABLE base", base, "INSERT INTO base VALUES (2, 2), (3, 2)"):
+            connection.execute(statement.encode())
+        assert state(connection, model)[0] is False
+        assert install(connection, model) and state(connection, model)[0]
+        connection.execute("INSERT INTO base VALUES (4, 4)")
+    assert store_db.rows("SELECT a, n FROM over ORDER BY a") == [(2, 2), (4, 1)]
