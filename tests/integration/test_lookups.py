@@ -55,7 +55,7 @@ CLEAN = {"public.people.country": "pass", "public.people.number": "pass", "publi
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_a_looked_up_column_follows_both_tables(
     source_db: SourceDatabase, store_db: StoreDatabase, tmp_path: Path
 ) -> None:
@@ -92,7 +92,8 @@ def test_a_looked_up_column_follows_both_tables(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("source", "store"), [("mariadb-10.11", "postgres-18")], indirect=True)
 def test_it_follows_a_wider_type_holds_for_a_name_that_goes_and_is_armed_again(
     source_db: SourceDatabase, store_db: StoreDatabase, tmp_path: Path
 ) -> None:

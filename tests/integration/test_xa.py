@@ -12,7 +12,8 @@ from tests.support.servers import SourceDatabase, StoreDatabase
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("source", "store"), [("mysql-9.7", "postgres-15")], indirect=True)
 def test_a_daemon_that_dies_between_prepare_and_commit_loses_nothing(
     source_db: SourceDatabase, store_db: StoreDatabase, tmp_path: Path
 ) -> None:
