@@ -133,6 +133,15 @@ def probe(connection: MysqlConnection[Any]) -> ServerInfo:
     )
 
 
+def lists_replicas(info: ServerInfo) -> bool:
+    """Whether a server may be asked for its replicas.
+
+    MySQL 5.6 ends with signal 11 in SHOW SLAVE HOSTS when one of them disconnects at that moment: `get_slave_uuid`
+    reads what the ending thread has freed (seen with 5.6.24).
+    """
+    return info.mariadb or info.version >= (5, 7, 0)
+
+
 def binlog_end(connection: MysqlConnection[Any], info: ServerInfo) -> Position:
     """End of the binlog, flush side (rule R2): everything that any snapshot has seen is before it.
 

@@ -12,7 +12,7 @@ from config.settings import Settings
 from model.errors import AccessDenied, CrossfadeError, Refused
 from model.tables import TableDef, TableId
 from stores.errors import translated
-from stores.mysql import MysqlConnection, ServerInfo, probe, variables
+from stores.mysql import MysqlConnection, ServerInfo, lists_replicas, probe, variables
 from sync.assess.privileges import Privileges
 from sync.mysql.catalog import read_catalog
 from transforms.compile import compile_plan
@@ -35,7 +35,7 @@ class SourceFacts:
     binlog_status: Rows | None
     """SHOW MASTER STATUS; empty without a binlog, None when we may not see it."""
     replicas: Rows | None
-    """SHOW REPLICAS."""
+    """SHOW REPLICAS; None when we may not see it, or must not ask."""
     replication: Rows | None
     """SHOW REPLICA STATUS: not empty on a server that is itself a replica."""
     tables: Mapping[TableId, TableDef]
@@ -101,7 +101,11 @@ def gather_source(connection: MysqlConnection[Any], settings: Settings) -> Sourc
         user=_user(connection),
         privileges=_privileges(connection),
         binlog_status=_records(connection, "SHOW BINARY LOG STATUS" if modern else "SHOW MASTER STATUS"),
-        replicas=_records(connection, "SHOW REPLICAS" if replicas_word else "SHOW SLAVE HOSTS"),
+        replicas=(
+            _records(connection, "SHOW REPLICAS" if replicas_word else "SHOW SLAVE HOSTS")
+            if lists_replicas(info)
+            else None
+        ),
         replication=_records(connection, "SHOW REPLICA STATUS" if replicas_word else "SHOW SLAVE STATUS"),
         tables=tables,
         unseen=unseen,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stores.mysql import lists_replicas
 from sync.assess.registry import Result, block, ok, source_check, warn
 from sync.assess.source_facts import SourceFacts
 from sync.mysql.dump import replica_id
@@ -56,7 +57,8 @@ def server_id(facts: SourceFacts) -> Iterator[Result]:
         )
         return
     if facts.replicas is None:
-        yield ok(f"ours is {ours}; the list of the source's replicas is not ours to see")
+        why = "not ours to see" if lists_replicas(facts.info) else "not asked for: SHOW SLAVE HOSTS can end MySQL 5.6"
+        yield ok(f"ours is {ours}; the list of the source's replicas is {why}")
         return
     taken = [row for row in facts.replicas if row.get("server_id") == str(ours)]
     if taken:

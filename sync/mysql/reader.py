@@ -100,7 +100,7 @@ class BinlogReader:
         self._unsynced_bytes = 0
         self._unsynced_since = 0.0
         self._clashes: list[float] = []
-        self._ended_by_source = False
+        self._ended_by_source_at: float | None = None
         self._connected = False
         self._mode: DumpMode | None = None
         self._events = self._transactions = self._bytes = self._connects = 0
@@ -150,7 +150,7 @@ class BinlogReader:
             self._session()
         except CrossfadeError as error:
             self._error = str(error)
-            self._ended_by_source = isinstance(error, StreamEnded)
+            self._ended_by_source_at = time.monotonic() if isinstance(error, StreamEnded) else None
             if isinstance(error, ServerIdClash):
                 self._note_clash(error)
             progress = self._transactions > transactions or time.monotonic() - began > _STEADY_S
@@ -211,8 +211,8 @@ class BinlogReader:
         try:
             info = probe(connection)
             self._info: ServerInfo = info
-            if self._ended_by_source:
-                check_server_id(connection, info, self._server_id)
+            if self._ended_by_source_at is not None:
+                check_server_id(connection, info, time.monotonic() - self._ended_by_source_at)
             relay = self._relay
             if relay.tail is None:
                 start = self._start

@@ -15,7 +15,7 @@ from model.errors import AccessDenied, PositionPurged, Refused, SourceError, Unr
 from model.gtid import GtidSet
 from model.position import BinlogCoordinate, Position
 from stores.errors import translated
-from stores.mysql import MysqlConnection, ServerInfo, executed_gtids
+from stores.mysql import MysqlConnection, ServerInfo, executed_gtids, lists_replicas
 from sync.mysql.dump import FILE_START, DumpMode, DumpStart, ServerIdClash, open_dump
 from sync.mysql.event_types import TRANSACTIONAL, EventType
 from sync.mysql.events import parse_previous_gtids
@@ -101,18 +101,25 @@ def _check_gtids(connection: MysqlConnection[Any], info: ServerInfo, position: P
     )
 
 
-def check_server_id(connection: MysqlConnection[Any], info: ServerInfo, server_id: int) -> None:
-    """Raise ServerIdClash when a replica with our id is registered, just after the source ended our own stream.
+def check_server_id(connection: MysqlConnection[Any], info: ServerInfo, ended_s: float) -> None:
+    """Raise ServerIdClash when somebody began to read the binlog as the source ended our stream, `ended_s` seconds ago.
 
-    For servers that do not say why they ended it (MySQL 5.6); newer ones do.
+    For MySQL 5.6, which does not say why it ended a stream (newer servers do) and must not be asked for its replicas.
+    Several who came at once are replicas that were all disconnected; behind a restart nobody is suspected.
     """
-    if info.mariadb or info.version >= (5, 7, 0):
+    if lists_replicas(info):
         return
+    since = int(ended_s) + 1
     with translated("source"), connection.cursor() as cursor:
-        cursor.execute("SHOW SLAVE HOSTS")
-        taken = any(int(row[0]) == server_id for row in cursor.fetchall())
-    if taken:
-        raise ServerIdClash("the source ended our stream and serves another replica with our server id")
+        cursor.execute(
+            "SELECT COUNT(*), (SELECT variable_value FROM information_schema.global_status"
+            " WHERE variable_name = 'UPTIME') FROM information_schema.processlist"
+            " WHERE command LIKE 'Binlog Dump%%' AND time <= %s",
+            (since,),
+        )
+        ((came, uptime_s),) = cursor.fetchall()
+    if int(came) == 1 and int(uptime_s) > since:
+        raise ServerIdClash("the source ended our stream and serves another replica since, with our server id it seems")
 
 
 def gtids_at(

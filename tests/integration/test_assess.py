@@ -58,6 +58,16 @@ def test_old_server_without_gtids_is_said(mysql56: RunningServer) -> None:
         assert worst(assess(demanding, only={"gtid_mode"}), "gtid_mode").level == "BLOCK"
 
 
+def test_mysql_5_6_is_not_asked_for_its_replicas(mysql56: RunningServer) -> None:
+    """It could end by that statement (signal 11), and it is somebody's shop."""
+    asked = "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'COM_SHOW_SLAVE_HOSTS'"
+    with source_database(mysql56) as database:
+        before = database.rows(asked)
+        found = worst(assess(settings_for(mysql56, database.database, NOWHERE)), "server_id")
+        assert found.level == "OK" and "SHOW SLAVE HOSTS can end MySQL 5.6" in found.message
+        assert database.rows(asked) == before
+
+
 def test_binlog_switched_to_every_wrong_setting_and_mended(start_private: Callable[..., RunningServer]) -> None:
     server = start_private("mysql-9.7", gtid_mode="OFF", enforce_gtid_consistency="OFF")
     database = SourceDatabase(server, "mysql")

@@ -109,7 +109,8 @@ def test_it_follows_a_wider_type_holds_for_a_name_that_goes_and_is_armed_again(
         bed.source.execute("UPDATE people SET country_id = 3 WHERE id = 1")
         bed.migration.wait(lambda _: people(bed)[1][0] == "Itália")
         bed.migration.wait(lambda _: "countries" in bed.migration.run("schema", "pending").out)
-        assert "has no column 'name'" in " ".join(bed.migration.run("schema", "pending").out.split())
+        # Which of the two statements it is held for depends on whether the second came before the first was looked at.
+        assert "crossfade schema recopy countries" in bed.migration.run("schema", "pending").out
         bed.source.execute("ALTER TABLE countries CHANGE title name VARCHAR(90)")
         bed.migration.terminate()
         bed.migration.ok("schema", "recopy", "countries", "--confirm", "countries")
