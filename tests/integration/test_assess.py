@@ -138,7 +138,9 @@ def test_our_replica_id_is_taken(source_db: SourceDatabase) -> None:
     register_replica(connection, ours)
     try:
         finding = worst(assess(settings), "server_id")
-        assert (finding.level, str(ours) in finding.message) == ("WARN", True)
+        # MySQL 5.6 is not asked: what a replica that never read the binlog leaves behind can end it.
+        level = "OK" if server.flavour is MYSQL_5_6 else "WARN"
+        assert (finding.level, str(ours) in finding.message) == (level, True)
     finally:
         connection.close()
     own = int(source_db.rows("SELECT @@GLOBAL.server_id")[0][0])
