@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from model.errors import CrossfadeError
 from sync.mysql.reverse_apply import SESSION
+from sync.relay.fsync import fsync_directory
 from sync.stranded import StrandedTransaction
 
 SCHEMA: Final = "crossfade.stranded/1"
@@ -64,11 +65,7 @@ def write_stranded(path: Path, about: Mapping[str, Any], found: Iterable[Strande
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        fsync_directory(path.parent)
     except OSError as error:
         raise CrossfadeError(
             f"the stranded writes could not be written down: {error}", hint="See report.directory.", file=path

@@ -28,11 +28,10 @@ _TRANSACTIONAL_ENGINES: Final = frozenset({"innodb", "rocksdb", "tokudb", "ndbcl
 _PASSED_OVER: Final = IGNORABLE | GTID_EVENTS | {EventType.XID, EventType.INTVAR, EventType.RAND, EventType.USER_VAR}
 _LOADS: Final = frozenset({EventType.BEGIN_LOAD_QUERY, EventType.APPEND_BLOCK, EventType.DELETE_FILE})
 _CACHED: Final = 10_000
-SHOWN: Final = 300
 _XA_LONGEST: Final = 400
 """Bytes of the longest XA COMMIT: a name of 128 bytes in hexadecimal digits, and its number."""
+SHOWN: Final = 300
 """Characters of a statement that an error shows."""
-
 
 Body: TypeAlias = bytes
 

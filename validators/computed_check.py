@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 from stores.postgres import PostgresConnection
 from sync.postgres import lookups, read_models
 from transforms.lookup import Lookup
-from transforms.read_model import ReadModel
-from validators.findings import Mode, TableVerdict
-from validators.lookup_check import LOOKUP, blank_lookup, judge_lookup
-from validators.read_model_check import READ_MODEL, blank_model, judge
-
-Computed = ReadModel | Lookup
-
-
-def computed_id(one: Computed) -> str:
-    """The plan id of its verdict."""
-    return f"{LOOKUP if isinstance(one, Lookup) else READ_MODEL}{one}"
+from validators.computed_verdict import Computed, computed_verdict
+from validators.findings import Mode, Outcome, TableVerdict
+from validators.lookup_check import judge_lookup
+from validators.read_model_check import judge
 
 
 def names_of_computed(one: Computed) -> set[str]:
@@ -36,6 +31,4 @@ def judge_computed(connection: PostgresConnection, one: Computed, mode: Mode) ->
 
 def blank_computed(one: Computed, mode: Mode, why: str, next_step: str = "") -> TableVerdict:
     """A verdict without a judgement, and why there is none."""
-    return (
-        blank_lookup(one, mode, why, next_step) if isinstance(one, Lookup) else blank_model(one, mode, why, next_step)
-    )
+    return computed_verdict(one, mode, time.monotonic(), Outcome.INCONCLUSIVE, why, next_step)

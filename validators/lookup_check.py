@@ -15,12 +15,10 @@ from stores.postgres import PostgresConnection
 from sync.postgres import lookups
 from transforms.lookup import Lookup
 from transforms.names import quoted
+from validators.computed_verdict import computed_verdict
 from validators.findings import ColumnDifference, Finding, FindingKind, Mode, Outcome, TableVerdict
 
 MOST_FINDINGS: Final = 1_000
-SOURCE: Final = "lookup"
-LOOKUP: Final = f"{SOURCE}>"
-"""Begins the plan id of every looked-up column's verdict."""
 
 
 def judge_lookup(connection: PostgresConnection, lookup: Lookup, mode: Mode) -> TableVerdict:
@@ -29,25 +27,20 @@ def judge_lookup(connection: PostgresConnection, lookup: Lookup, mode: Mode) -> 
     next_step = f"crossfade readmodel rebuild {lookup.name}"
     if not lookups.kept(connection, lookup):
         why = "the column is not kept as it is declared; it is filled when all tables of the store stream"
-        return _verdict(lookup, mode, begun, Outcome.INCONCLUSIVE, why, next_step)
+        return computed_verdict(lookup, mode, begun, Outcome.INCONCLUSIVE, why, next_step)
     try:
         rows, findings = _compared(connection, lookup)
     except CrossfadeError as problem:
         if problem.transient:
             raise
-        return _verdict(lookup, mode, begun, Outcome.INCONCLUSIVE, problem.message, next_step)
+        return computed_verdict(lookup, mode, begun, Outcome.INCONCLUSIVE, problem.message, next_step)
     if not findings:
-        return _verdict(lookup, mode, begun, Outcome.PASS, "", "", rows=rows)
-    return _verdict(lookup, mode, begun, Outcome.FAIL, "", next_step, rows=rows, findings=findings)
+        return computed_verdict(lookup, mode, begun, Outcome.PASS, "", rows=rows)
+    return computed_verdict(lookup, mode, begun, Outcome.FAIL, "", next_step, rows=rows, findings=findings)
 
 
-def blank_lookup(lookup: Lookup, mode: Mode, why: str, next_step: str = "") -> TableVerdict:
-    """A verdict without a judgement, and why there is none."""
-    return _verdict(lookup, mode, time.monotonic(), Outcome.INCONCLUSIVE, why, next_step)
-
-
-def _compared(connection: PostgresConnection, lookup: Lookup) -> tuple[int, tuple[Finding, ...]]:
-    """Number of rows, and those whose value is another one, from one snapshot."""
+def _compared(connection: PostgresConnection, lookup: Lookup) -> tuple[tuple[int, int], tuple[Finding, ...]]:
+    """Number of rows twice (none is missing), and those whose value is another one, from one snapshot."""
     with translated(f"store {lookup.store}, lookup {lookup.place}"), connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         table = f"{quoted(lookup.schema)}.{quoted(lookup.table)}"
@@ -55,7 +48,7 @@ def _compared(connection: PostgresConnection, lookup: Lookup) -> tuple[int, tupl
         names = _naming(connection, lookup)
         found = connection.execute(_differing(lookup, names).encode()).fetchall()
     assert row is not None
-    return int(row[0]), tuple(_finding(lookup, names, *item) for item in found)
+    return (int(row[0]), int(row[0])), tuple(_finding(lookup, names, *item) for item in found)
 
 
 def _naming(connection: PostgresConnection, lookup: Lookup) -> tuple[str, ...]:
@@ -84,33 +77,3 @@ def _finding(lookup: Lookup, names: tuple[str, ...], key: Any, should: str | Non
     hidden = "(masked)" if lookup.masked else None
     difference = ColumnDifference(lookup.column, hidden or should, hidden or found)
     return Finding(FindingKind.DIFFERS, tuple(zip(names, key, strict=True)), (difference,))
-
-
-def _verdict(
-    lookup: Lookup,
-    mode: Mode,
-    begun: float,
-    outcome: Outcome,
-    why: str,
-    next_step: str,
-    *,
-    rows: int | None = None,
-    findings: tuple[Finding, ...] = (),
-) -> TableVerdict:
-    return TableVerdict(
-        plan_id=f"{LOOKUP}{lookup}",
-        source=SOURCE,
-        store=lookup.store,
-        target=lookup.place,
-        mode=mode,
-        outcome=outcome,
-        why=why,
-        next_step=next_step,
-        source_rows=rows,
-        target_rows=rows,
-        rows_compared_again=rows or 0,
-        different=len(findings),
-        findings=findings,
-        transform_hash=lookup.fingerprint,
-        duration_s=time.monotonic() - begun,
-    )

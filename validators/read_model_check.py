@@ -15,22 +15,20 @@ from stores.postgres import PostgresConnection
 from sync.postgres import read_models
 from transforms.names import quoted
 from transforms.read_model import ReadModel
+from validators.computed_verdict import computed_verdict
 from validators.findings import ColumnDifference, Finding, FindingKind, Mode, Outcome, TableVerdict
 
 MOST_FINDINGS: Final = 1_000
-SOURCE: Final = "read model"
-READ_MODEL: Final = f"{SOURCE}>"
-"""Begins the plan id of every read model's verdict."""
 
 
 def judge(connection: PostgresConnection, model: ReadModel, mode: Mode) -> TableVerdict:
     """The verdict. `connection` is in autocommit mode. Raises what the store raises."""
     begun = time.monotonic()
     there, stale, error = read_models.state(connection, model)
+    next_step = f"crossfade readmodel rebuild {model.name}"
     if not there:
         why = "the read model is not in the store as it is declared; it is made when all tables of the store stream"
-        return _verdict(model, mode, begun, Outcome.INCONCLUSIVE, why, f"crossfade readmodel rebuild {model.name}")
-    next_step = f"crossfade readmodel rebuild {model.name}"
+        return computed_verdict(model, mode, begun, Outcome.INCONCLUSIVE, why, next_step)
     why = f"stale since {stale}: {error}" if stale else ""
     try:
         rows, findings = _compared(connection, model)
@@ -38,10 +36,10 @@ def judge(connection: PostgresConnection, model: ReadModel, mode: Mode) -> Table
         if problem.transient:
             raise
         outcome = Outcome.FAIL if stale else Outcome.INCONCLUSIVE
-        return _verdict(model, mode, begun, outcome, why or f"its SQL fails: {problem.message}", next_step)
+        return computed_verdict(model, mode, begun, outcome, why or f"its SQL fails: {problem.message}", next_step)
     if not findings and not stale:
-        return _verdict(model, mode, begun, Outcome.PASS, "", "", rows=rows)
-    return _verdict(model, mode, begun, Outcome.FAIL, why, next_step, rows=rows, findings=findings)
+        return computed_verdict(model, mode, begun, Outcome.PASS, "", rows=rows)
+    return computed_verdict(model, mode, begun, Outcome.FAIL, why, next_step, rows=rows, findings=findings)
 
 
 def _compared(connection: PostgresConnection, model: ReadModel) -> tuple[tuple[int, int], tuple[Finding, ...]]:
@@ -53,44 +51,6 @@ def _compared(connection: PostgresConnection, model: ReadModel) -> tuple[tuple[i
         found = connection.execute(_differing(model).encode()).fetchall()
     assert row is not None
     return (int(row[0]), int(row[1])), tuple(_finding(model, *item) for item in found)
-
-
-def blank_model(model: ReadModel, mode: Mode, why: str, next_step: str = "") -> TableVerdict:
-    """A verdict without a judgement, and why there is none."""
-    return _verdict(model, mode, time.monotonic(), Outcome.INCONCLUSIVE, why, next_step)
-
-
-def _verdict(
-    model: ReadModel,
-    mode: Mode,
-    begun: float,
-    outcome: Outcome,
-    why: str,
-    next_step: str,
-    *,
-    rows: tuple[int, int] | None = None,
-    findings: tuple[Finding, ...] = (),
-) -> TableVerdict:
-    kinds = [finding.kind for finding in findings]
-    return TableVerdict(
-        plan_id=f"{READ_MODEL}{model}",
-        source=SOURCE,
-        store=model.store,
-        target=model.place,
-        mode=mode,
-        outcome=outcome,
-        why=why,
-        next_step=next_step,
-        source_rows=rows[0] if rows else None,
-        target_rows=rows[1] if rows else None,
-        rows_compared_again=rows[1] if rows else 0,
-        missing=kinds.count(FindingKind.MISSING),
-        extra=kinds.count(FindingKind.EXTRA),
-        different=kinds.count(FindingKind.DIFFERS),
-        findings=findings,
-        transform_hash=model.fingerprint,
-        duration_s=time.monotonic() - begun,
-    )
 
 
 def _counts(model: ReadModel) -> str:

@@ -28,10 +28,9 @@ from sync.mysql.visibility import Reading
 from sync.postgres.statements import PlanStatements
 from transforms.plan import MigrationPlan, TablePlan
 from validators.canonical.record import CanonicalRow, RecordForm
+from validators.computed_verdict import LOOKUP, READ_MODEL
 from validators.findings import Mode, TableVerdict
 from validators.invariant_check import PREFIX
-from validators.lookup_check import LOOKUP
-from validators.read_model_check import READ_MODEL
 from validators.row_check import RowCheck, disclosed
 from validators.spans import Span
 from validators.table_access import TableAccess

@@ -22,7 +22,8 @@ from sync.mysql.snapshot import connect_reader
 from sync.progress import CopyProgress, ProgressMeter
 from transforms.plan import MigrationPlan, TablePlan
 from validators.canonical.record import VERSION, RecordForm
-from validators.computed_check import Computed, blank_computed, computed_id, names_of_computed
+from validators.computed_check import blank_computed, names_of_computed
+from validators.computed_verdict import Computed, computed_id
 from validators.cutting import spans_of
 from validators.findings import Mode, TableVerdict, Verdict
 from validators.invariant_check import PREFIX, blank_invariant

@@ -78,19 +78,11 @@ class TargetSide:
 
     def printed(self, keys: Sequence[CanonicalRow] | None = None) -> Iterator[tuple[CanonicalRow, PrintedRow]]:
         """Canonical row, and every column of it as PostgreSQL prints it: of the rows with these keys, or of all."""
-        columns = [quoted(name) for name in self._columns()]
+        names = self._columns()
         # format() prints as a type's output function does; a cast to text does not (boolean, character).
-        printed = [f"CASE WHEN {name} IS NOT NULL THEN format('%s', {name}) END" for name in columns]
-        selected, names = f"{self._reads}, {', '.join(printed)}", self._columns()
-        rows: Iterable[tuple[Any, ...]]
-        try:
-            if keys is None:
-                raise NotPushable("all rows are wanted")
-            query, values = target_lookup(self.plan, self.form, selected, keys)
-            with translated(self._where):
-                rows = self.connection.execute(query.encode(), values).fetchall()
-        except NotPushable:
-            rows = self._stream(f"SELECT {selected} FROM {self._rows}")
+        printed = [f"CASE WHEN {name} IS NOT NULL THEN format('%s', {name}) END" for name in map(quoted, names)]
+        selected = f"{self._reads}, {', '.join(printed)}"
+        rows = self._stream(f"SELECT {selected} FROM {self._rows}") if keys is None else self._found(selected, keys)
         wanted = None if keys is None else set(keys)
         at = len(self.form.targets)
         for fields in rows:
@@ -112,22 +104,20 @@ class TargetSide:
         """Rows with these canonical keys; the whole table is read when a key has no text that PostgreSQL reads."""
         found: dict[CanonicalRow, list[CanonicalRow]] = {}
         wanted = set(keys)
-        for row in self._wanted(keys):
+        for row in map(self._canonical, self._found(self._reads, keys)):
             key = self.form.key_of(row)
             if key in wanted:
                 found.setdefault(key, []).append(row)
         return found
 
-    def _wanted(self, keys: Sequence[CanonicalRow]) -> Iterator[CanonicalRow]:
+    def _found(self, selected: str, keys: Sequence[CanonicalRow]) -> Iterable[tuple[Any, ...]]:
+        """What is selected of the rows with these keys, or of all when a key has no text that PostgreSQL reads."""
         try:
-            query, values = target_lookup(self.plan, self.form, self._reads, keys)
+            query, values = target_lookup(self.plan, self.form, selected, keys)
         except NotPushable:
-            yield from self.rows(EVERYTHING)
-            return
+            return self._stream(f"SELECT {selected} FROM {self._rows}")
         with translated(self._where):
-            found = self.connection.execute(query.encode(), values).fetchall()
-        for fields in found:
-            yield self._canonical(fields)
+            return self.connection.execute(query.encode(), values).fetchall()
 
     def _canonical(self, fields: Sequence[Any]) -> CanonicalRow:
         return tuple(

@@ -20,7 +20,8 @@ from model.errors import CrossfadeError, StatementTimeout
 from stores.control.table_states import Phase
 from transforms.plan import TablePlan
 from validators.canonical.record import RecordForm
-from validators.computed_check import Computed, blank_computed, is_made, judge_computed
+from validators.computed_check import blank_computed, is_made, judge_computed
+from validators.computed_verdict import Computed
 from validators.cutting import leading_column
 from validators.findings import Mode, Outcome, TableVerdict
 from validators.invariant_check import blank_invariant

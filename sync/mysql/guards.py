@@ -8,3 +8,6 @@ IS_NULL, IS_ABSENT = -1, -2
 """Lengths that stand for values which are not there."""
 NOT_PLAIN, PLAIN_TEXT, PLAIN_BYTES = 0, 1, 2
 """How a value's text is made: not piece by piece, with the escapes of COPY, as hexadecimal digits."""
+AS_IS, INTEGER, DECIMAL, MOMENT, INSTANT, DOCUMENT, CALL = range(7)
+"""How the text of a target column's value becomes canonical; CALL: by its own function, which the others need for
+values that are not spelled in the ordinary way."""

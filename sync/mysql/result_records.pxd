@@ -16,7 +16,6 @@ cdef enum:
     MOMENT = 3
     INSTANT = 4
     DOCUMENT = 5
-    CALL = 6
     SEPARATOR = 0x1F
     NULL = 0x4E
     DIGITS = 18

@@ -26,18 +26,14 @@ except ImportError:  # Cython is needed to compile only
     from sync.mysql import cython_shim as cython
 
 if not cython.compiled:
-    from sync.mysql.guards import IS_NULL
+    from sync.mysql.guards import AS_IS, DECIMAL, DOCUMENT, INSTANT, INTEGER, IS_NULL, MOMENT
     from sync.mysql.json_text import put_plain_document
     from sync.mysql.sink import put, put_bytes
 
-    AS_IS, INTEGER, DECIMAL, MOMENT, INSTANT, DOCUMENT, CALL = range(7)
     SEPARATOR, NULL, DIGITS = 0x1F, 0x4E, 18
 
 Hashed = tuple[int, int | None]
 """Hash of a row's record, and the value that its leaf is cut by (None: the hash)."""
-
-CANONICAL = {"as_is": 0, "integer": 1, "decimal": 2, "moment": 3, "instant": 4, "document": 5, "call": 6}
-"""How a text becomes canonical: only ones that need a closer look go through the column's `convert`."""
 
 
 class RecordColumn:
@@ -48,16 +44,16 @@ class RecordColumn:
         line: LineColumn | None,
         value: Callable[[Row], Field] | None,
         fixed: bytes | None,
-        how: str,
+        how: int,
         digits: int,
         free: bool,
         convert: Callable[[bytes], bytes],
     ) -> None:
-        """`digits` after the point of a `decimal`; `free` texts are written with their length."""
+        """`how`: see guards.py; `digits` after the point of a DECIMAL; `free` texts are written with their length."""
         self.line = line
         self.value = value
         self.fixed = fixed
-        self.how = CANONICAL[how]
+        self.how = how
         self.digits = digits
         self.free = free
         self.convert = convert

@@ -103,16 +103,16 @@ def should_be(lookup: Lookup) -> str:
 
 def value_for(connection: PostgresConnection, lookup: Lookup, by: Sequence[Field]) -> Field:
     """The value, as text, that a row with these values of `by` has now. Raises what the store raises."""
+    texts = [literal(field.decode()) if isinstance(field, bytes) else "NULL" for field in by]
     given = ", ".join(
-        f"%s::text::{kind} AS {quoted(name)}" for name, kind in zip(lookup.by, lookup.key_types, strict=True)
+        f"{text}::{kind} AS {quoted(name)}" for text, name, kind in zip(texts, lookup.by, lookup.key_types, strict=True)
     )
     query = (
         f"SELECT ({_value(lookup)})::text FROM (SELECT {given}) AS mine"
         f" LEFT JOIN {_other(lookup)} AS theirs ON {_pairs(lookup, 'theirs', 'mine')}"
     )
-    texts = [field.decode() if isinstance(field, bytes) else None for field in by]
     with translated(_where(lookup)):
-        row = connection.execute(query.replace("%", "%%").replace("%%s::text", "%s::text").encode(), texts).fetchone()
+        row = connection.execute(query.encode()).fetchone()
     return row[0].encode() if row and row[0] is not None else None
 
 

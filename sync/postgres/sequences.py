@@ -15,6 +15,7 @@ from psycopg import sql
 from model.errors import CrossfadeError
 from stores.errors import translated
 from stores.postgres import PostgresConnection
+from transforms.names import literal
 from transforms.target import TargetTable
 
 GAP: Final = 1000
@@ -68,7 +69,7 @@ def put_ahead(connection: PostgresConnection, wanted: Iterable[Ahead], gap: int 
                 connection.execute(f"ALTER SEQUENCE {found[index].name} INCREMENT BY {named[index][0].shares}".encode())
         if late:
             set_to = ", ".join(
-                f"setval('{found[index].name.replace(chr(39), chr(39) * 2)}', "
+                f"setval({literal(found[index].name)}, "
                 f"{_in_share(max(goals[index], found[index].next_id), named[index][0])}, false)"
                 for index in late
             )

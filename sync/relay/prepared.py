@@ -16,6 +16,7 @@ from typing import BinaryIO, Final
 
 import structlog
 
+from sync.relay.fsync import fsync_directory
 from sync.relay.records import CorruptRelay, read_records, record
 
 log = structlog.get_logger(__name__)
@@ -61,11 +62,7 @@ class PreparedTransactions:
         digest = _digest(xid)
         path = self._directory / f"prepared-{seq:020d}-{digest}-{checksum_bytes}.xa"
         (self._directory / _OPEN).rename(path)
-        descriptor = os.open(self._directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        fsync_directory(self._directory)
         self._known[digest] = path
 
     def records(self) -> Iterator[tuple[int, bytes]]:

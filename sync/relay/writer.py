@@ -18,6 +18,7 @@ import structlog
 
 from model.errors import LockHeld
 from model.position import BinlogCoordinate, Position
+from sync.relay.fsync import fsync_directory
 from sync.relay.records import (
     MAGIC,
     RECORD,
@@ -61,14 +62,6 @@ class _Point:
     seq: int
     coordinate: BinlogCoordinate
     gtids: AnyGtidSet | None
-
-
-def _fsync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class RelayWriter:
@@ -251,7 +244,7 @@ class RelayWriter:
         self._file.truncate(point.offset)
         self._file.seek(point.offset)
         if removed:
-            _fsync_directory(self.directory)
+            fsync_directory(self.directory)
         self._transaction_bytes = self._transaction_events = 0
 
     def _create(self, state: SegmentState) -> None:
@@ -261,7 +254,7 @@ class RelayWriter:
         self._file.write(MAGIC + record(RecordKind.STATE, payload) + payload)
         self._file.flush()
         os.fsync(self._file.fileno())
-        _fsync_directory(self.directory)
+        fsync_directory(self.directory)
         with self._lock:
             self._segments.append(_Segment(state, self._file.tell()))
 
@@ -420,7 +413,7 @@ class RelayWriter:
                 segment_path(self.directory, oldest.state.number).unlink()
                 freed += oldest.size
         if freed:
-            _fsync_directory(self.directory)
+            fsync_directory(self.directory)
         return freed
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from model.errors import ConfigError
+from sync.mysql.guards import AS_IS, CALL, DECIMAL, DOCUMENT, INSTANT, INTEGER, MOMENT
 from transforms.casts import array_items
 from transforms.names import quoted
 from transforms.pgtypes import PgType, parse_type
@@ -39,10 +40,10 @@ class TargetForm:
     canonical: Canonical
     same: Same = bytes.__eq__
     """Whether two canonical texts are the same value."""
-    how: str = "call"
-    """What `canonical` does, for the compiled path (`sync.mysql.result_records.CANONICAL`)."""
+    how: int = CALL
+    """What `canonical` does to ordinary values, for the compiled path."""
     digits: int = 0
-    """Of a `decimal`: digits after the point."""
+    """Of a DECIMAL: digits after the point."""
 
 
 def base_of(column: TargetColumn) -> PgType:
@@ -62,12 +63,10 @@ def target_form(column: TargetColumn) -> TargetForm:
         return _array(name, kind)
     match kind.base:
         case "smallint" | "integer" | "bigint":
-            return TargetForm(text, text, False, _integer, how="integer")
+            return TargetForm(text, text, False, _integer, how=INTEGER)
         case "numeric":
             if kind.arguments:
-                return TargetForm(
-                    text, text, False, _scaled(kind.arguments[1]), how="decimal", digits=kind.arguments[1]
-                )
+                return TargetForm(text, text, False, _scaled(kind.arguments[1]), how=DECIMAL, digits=kind.arguments[1])
             return TargetForm(f"trim_scale({name})::text", text, False, _unscaled)
         case "real" | "double precision":
             wide = f"{name}::float8::text"
@@ -81,19 +80,19 @@ def target_form(column: TargetColumn) -> TargetForm:
         case "inet":
             return TargetForm(f"abbrev({name})", f"abbrev({name})", False, _address)
         case "date":
-            return TargetForm(text, text, False, as_is, how="as_is")
+            return TargetForm(text, text, False, as_is, how=AS_IS)
         case "timestamp without time zone" | "time without time zone" | "interval":
-            return TargetForm(text, text, False, _moment, how="moment")
+            return TargetForm(text, text, False, _moment, how=MOMENT)
         case "timestamp with time zone":
             wall = f"({name} AT TIME ZONE 'UTC')::text"
-            return TargetForm(wall, wall, False, _instant, how="instant")
+            return TargetForm(wall, wall, False, _instant, how=INSTANT)
         case "jsonb":
-            return TargetForm(text, text, True, _document, _same_document, how="document")
+            return TargetForm(text, text, True, _document, _same_document, how=DOCUMENT)
         case "point" | "vector":
             return TargetForm(text, text, False, _floats)
         case _:
             # text, varchar, citext, json, bit, enums: what they print is what they are.
-            return TargetForm(text, text, kind.base not in ("bit", "bit varying"), as_is, how="as_is")
+            return TargetForm(text, text, kind.base not in ("bit", "bit varying"), as_is, how=AS_IS)
 
 
 def _array(name: str, kind: PgType) -> TargetForm:
