@@ -11,6 +11,7 @@ import contextlib
 import socket
 import struct
 import threading
+from collections import deque
 from types import TracebackType
 
 _BLOCK = 65_536
@@ -60,7 +61,7 @@ class Proxy:
         self._open.set()
         self._silent = False
         self._refusing = False
-        self._quota: int | None = None
+        self._quotas: deque[int] = deque()
         self.accepted = 0
         """Connections accepted so far."""
         self.answered = 0
@@ -78,10 +79,13 @@ class Proxy:
             link.close(reset=True)
         return len(links)
 
-    def cut_after(self, size: int) -> None:
-        """Reset every connection once `size` more bytes have gone from the server to clients, in mid-packet if so."""
+    def cut_after(self, *sizes: int) -> None:
+        """Reset every connection once so many more bytes have gone from the server to clients, in mid-packet if so.
+
+        Each size counts from the cut before it.
+        """
         with self._lock:
-            self._quota = size
+            self._quotas = deque(sizes)
 
     def drop_silently(self) -> None:
         """Swallow all bytes both ways and keep connections open: a peer that is gone without a word."""
@@ -99,7 +103,7 @@ class Proxy:
         """Behave again. What was swallowed stays lost, so connections of a silent time are reset."""
         was_silent, self._silent, self._refusing = self._silent, False, False
         with self._lock:
-            self._quota = None
+            self._quotas.clear()
         if was_silent:
             self.cut()
         self._open.set()
@@ -149,10 +153,12 @@ class Proxy:
         cut = False
         if answers:
             with self._lock:
-                if self._quota is not None:
-                    cut = len(block) >= self._quota
-                    block = block[: self._quota]
-                    self._quota = None if cut else self._quota - len(block)
+                if self._quotas:
+                    cut = len(block) >= self._quotas[0]
+                    block = block[: self._quotas[0]]
+                    self._quotas[0] -= len(block)
+                    if cut:
+                        self._quotas.popleft()
                 self.answered += len(block)
         target.sendall(block)
         if cut:
