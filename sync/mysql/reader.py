@@ -93,7 +93,7 @@ class BinlogReader:
         self._where = f"source {source.host}:{source.port}"
         self._stop = threading.Event()
         self._tracker = TransactionTracker()
-        self._prepared = PreparedTransactions(relay.directory, relay.last_seq)
+        self._prepared = PreparedTransactions(relay.directory, relay.last_seq, relay.count_aside)
         self._settled = False
         """Whether the stream has reached what the relay does not have yet (a dump by GTID begins before it)."""
         self._skip_until = 0

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import structlog
 
 from sync.relay.fsync import fsync_directory
-from sync.relay.records import CorruptRelay, read_records, record
+from sync.relay.records import RECORD, CorruptRelay, read_records, record
 
 log = structlog.get_logger(__name__)
 
@@ -28,19 +28,26 @@ _BUFFER: Final = 1 << 20
 class PreparedTransactions:
     """The prepared transactions of one relay; for its writer's thread."""
 
-    def __init__(self, directory: Path, last_seq: int) -> None:
-        """Find what waits. Transactions after `last_seq` will be read again."""
+    def __init__(self, directory: Path, last_seq: int, count: Callable[[int], None]) -> None:
+        """Find what waits. Transactions after `last_seq` will be read again.
+
+        `count` is told of every byte that the files grow by, before it is written, and of those that they shrink by.
+        """
         self._directory = directory
+        self._count = count
+        self._open_bytes = 0
         self._file: BinaryIO | None = None
         self._known: dict[str, Path] = {}
         self._decided: dict[Path, int] = {}
         """Files that are of no more use once the relay is durable up to a transaction."""
+        (directory / _OPEN).unlink(missing_ok=True)
         for path in sorted(directory.glob("prepared-*.xa")):
             _, seq, digest, _ = path.stem.split("-")
             if int(seq) > last_seq:
                 path.unlink()
             else:
                 self._known[digest] = path
+                count(path.stat().st_size)
 
     # -- putting aside
 
@@ -48,6 +55,9 @@ class PreparedTransactions:
         """Put an EVENT or a PART of one aside."""
         if self._file is None:
             self._file = (self._directory / _OPEN).open("w+b", buffering=_BUFFER)
+        size = RECORD.size + len(raw)
+        self._count(size)
+        self._open_bytes += size
         self._file.write(record(kind, raw))
         self._file.write(raw)
 
@@ -59,6 +69,7 @@ class PreparedTransactions:
         os.fsync(self._file.fileno())
         self._file.close()
         self._file = None
+        self._open_bytes = 0
         digest = _digest(xid)
         path = self._directory / f"prepared-{seq:020d}-{digest}-{checksum_bytes}.xa"
         (self._directory / _OPEN).rename(path)
@@ -84,6 +95,8 @@ class PreparedTransactions:
         self._file.close()
         self._file = None
         (self._directory / _OPEN).unlink()
+        self._count(-self._open_bytes)
+        self._open_bytes = 0
 
     # -- the verdict
 
@@ -118,7 +131,8 @@ class PreparedTransactions:
         for path, at in list(self._decided.items()):
             if at <= seq:
                 del self._decided[path]
-                path.unlink(missing_ok=True)
+                self._count(-path.stat().st_size)
+                path.unlink()
                 self._known = {digest: known for digest, known in self._known.items() if known != path}
 
 

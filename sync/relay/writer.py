@@ -67,8 +67,8 @@ class _Point:
 class RelayWriter:
     """Appends to the relay in `directory`; raises LockHeld when another writer has it open.
 
-    `segment_bytes` is the size at which a new segment file is begun, `budget_bytes` the size of all of them at which
-    appending waits for `purge`, until `stop` is set. Methods other than `purge` are for one thread.
+    `segment_bytes` is the size at which a new segment file is begun, `budget_bytes` the size of all of them, and of what
+    waits beside them, at which appending waits for `purge`, until `stop` is set. Methods other than `purge` are for one thread.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class RelayWriter:
         """End of the last complete transaction, synced or not."""
         self._published: _Point | None = None
         self._until_check = 0
+        self._aside_bytes = 0
         self.over_budget = False
         """Whether appending waits (or an open transaction alone exceeds the budget)."""
         self._recover()
@@ -136,9 +137,9 @@ class RelayWriter:
 
     @property
     def size_bytes(self) -> int:
-        """Size of all segments."""
+        """Size of all segments, and of what waits beside them."""
         with self._lock:
-            return sum(segment.size for segment in self._segments)
+            return self._aside_bytes + sum(segment.size for segment in self._segments)
 
     # -- opening
 
@@ -374,6 +375,13 @@ class RelayWriter:
         self._signal.notify()
 
     # -- space
+
+    def count_aside(self, change: int) -> None:
+        """Files beside the segments grow or shrink by so many bytes. Waits as an append does before they grow."""
+        if change > 0:
+            self._wait_for_budget(change)
+        with self._lock:
+            self._aside_bytes += change
 
     def _wait_for_budget(self, size: int) -> None:
         self._until_check -= size

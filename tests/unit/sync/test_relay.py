@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from model.errors import LockHeld, PositionPurged
 from model.position import BinlogCoordinate, Flavour, Position
 from sync.mysql.event_types import EventType
+from sync.relay.prepared import PreparedTransactions
 from sync.relay.reader import RelayReader
-from sync.relay.records import CorruptRelay, segment_numbers, segment_path
+from sync.relay.records import CorruptRelay, RecordKind, segment_numbers, segment_path
 from sync.relay.values import RelayTail, TransactionEnd
 from sync.relay.writer import RelayWriter
 from tests.unit.sync.binlog_bytes import SERVER_UUID, event, format_description
@@ -213,6 +214,40 @@ def test_a_transaction_larger_than_the_budget_passes(tmp_path: Path) -> None:
     assert writer.over_budget
     writer.close()
     assert [seq for seq, _ in contents(tmp_path)] == [1]
+
+
+def test_prepared_transactions_count_in_the_budget(tmp_path: Path) -> None:
+    stop = threading.Event()
+    writer = open_writer(tmp_path, budget=1 << 18, stop=stop)
+    prepared = PreparedTransactions(tmp_path, 0, writer.count_aside)
+    before = writer.size_bytes
+    for _ in range(20):
+        prepared.append(RecordKind.EVENT, bytes(8000))
+    prepared.keep("x", 1, 4)
+    append(writer, 1, [b"XA PREPARE"])
+    writer.sync()
+    (path,) = tmp_path.glob("*.xa")
+    assert writer.size_bytes - before > path.stat().st_size > 160_000
+    # What would fit into the budget alone has to wait beside it, until the appliers let the segments go.
+
+    def write() -> None:
+        for seq in range(2, 22):
+            append(writer, seq, [bytes(8000)])
+        writer.sync()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    while not writer.over_budget:
+        assert thread.is_alive(), "the budget was used up, and nothing waited"
+        thread.join(0.01)
+    while thread.is_alive():
+        writer.purge(1 << 30)
+        thread.join(0.01)
+    assert writer.last_seq == 21
+    prepared.decided("x", 21)
+    prepared.durable(21)
+    assert writer.size_bytes == sum(found.stat().st_size for found in tmp_path.glob("*.seg"))
+    writer.close()
 
 
 def test_one_writer_at_a_time(tmp_path: Path) -> None:
