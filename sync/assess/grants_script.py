@@ -9,6 +9,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from config.settings import Settings
 from sync.mysql.literals import quoted_name
+from sync.mysql.prepared_xa import PRIVILEGE
 
 _PASSWORD = "<choose a password>"
 
@@ -23,6 +24,10 @@ def _source(settings: Settings) -> str:
     user = "'" + source.user.replace("\\", "\\\\").replace("'", "''") + "'@'%'"
     product = "MariaDB" if source.engine.value == "mariadb" else "MySQL"
     databases = [quoted_name(name) for name in source.databases]
+    prepared = [
+        "-- from MySQL 8 on, to be told of prepared XA transactions",
+        f"-- GRANT {PRIVILEGE} ON *.* TO {user};",
+    ]
     lines = [
         f"-- {product} {source.host}:{source.port}: run as an administrator. Put our host in place of %.",
         f"CREATE USER {user} IDENTIFIED BY '{_PASSWORD}';",
@@ -30,6 +35,7 @@ def _source(settings: Settings) -> str:
         f"GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {user};",
         "-- copy and verify: LOCK TABLES is for tables without a key and for sources without GTIDs",
         *(f"GRANT SELECT, LOCK TABLES ON {database}.* TO {user};" for database in databases),
+        *(prepared if product == "MySQL" else ()),
         "-- only before a cutover: the write gate, and the way back",
         *(
             f"-- GRANT CREATE, ALTER, DROP, TRIGGER, INSERT, UPDATE, DELETE ON {database}.* TO {user};"

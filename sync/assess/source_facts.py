@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +13,10 @@ from config.settings import Settings
 from model.errors import AccessDenied, CrossfadeError, Refused
 from model.tables import TableDef, TableId
 from stores.errors import translated
-from stores.mysql import MysqlConnection, ServerInfo, lists_replicas, probe, variables
+from stores.mysql import MysqlConnection, ServerInfo, connect_source, lists_replicas, probe, variables
 from sync.assess.privileges import Privileges
 from sync.mysql.catalog import read_catalog
+from sync.mysql.prepared_xa import PreparedXa, oldest_left_s, prepared_xa
 from transforms.compile import compile_plan
 from transforms.plan import MigrationPlan
 from transforms.rules import rule_of, skip_reason
@@ -40,6 +42,10 @@ class SourceFacts:
     """SHOW REPLICA STATUS: not empty on a server that is itself a replica."""
     tables: Mapping[TableId, TableDef]
     """All tables of the databases, views and sequences too."""
+    prepared_xa: tuple[PreparedXa, ...] | None = ()
+    """XA transactions without a verdict, of the whole server; None when we may not ask."""
+    prepared_age_s: int | None = None
+    """Seconds since the oldest of those began whose session is gone; None without one, or when we may not see it."""
     unseen: str = ""
     """Why the catalogue could not be read, "" when it could."""
     plan: MigrationPlan | None = None
@@ -94,6 +100,9 @@ def gather_source(connection: MysqlConnection[Any], settings: Settings) -> Sourc
             plan = compile_plan(settings, tables, info.flavour)
         except CrossfadeError as error:
             plan_error = error
+    with closing(connect_source(settings.source, use_unicode=False)) as raw:
+        waiting = prepared_xa(raw)
+        waiting_s = oldest_left_s(raw) if waiting else None
     return SourceFacts(
         settings=settings,
         info=info,
@@ -108,6 +117,8 @@ def gather_source(connection: MysqlConnection[Any], settings: Settings) -> Sourc
         ),
         replication=_records(connection, "SHOW REPLICA STATUS" if replicas_word else "SHOW SLAVE STATUS"),
         tables=tables,
+        prepared_xa=waiting,
+        prepared_age_s=waiting_s,
         unseen=unseen,
         plan=plan,
         plan_error=plan_error,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any
 
+import pymysql
 import pytest
 
 from model.errors import AccessDenied, Unreachable, UsageError
@@ -13,8 +16,9 @@ from servers import RunningServer
 from servers.flavour import MYSQL_5_6
 from sync.assess import SOURCE_CHECKS, STORE_CHECKS, assessment_json, assessment_text
 from sync.mysql.dump import replica_id
-from tests.support.assessing import assess, levels, mend, settings_for, worst
-from tests.support.servers import SourceDatabase, StoreDatabase, source_database
+from tests.support.assessing import assess, levels, mend, settings_for, statements, worst
+from tests.support.servers import SourceDatabase, StoreDatabase, TestServers, source_database
+from tests.support.streaming import wait_until
 
 NOWHERE = "postgresql://nobody:secret-of-nobody@127.0.0.1:1/none"
 """A store that is not there: these tests are about the source."""
@@ -220,3 +224,79 @@ def test_store_database_is_left_alone(source_db: SourceDatabase, store_db: Store
     assess(settings_for(source_db.server, source_db.database, store_db.dsn))
     assert store_db.rows("SELECT count(*) FROM pg_class") == before
     assert source_db.rows("SHOW TABLES") == [("good",)]
+
+
+XIDS = ("'plain'", "X'ff0027','branch',7", "X'69742773','two',1")
+"""Of words, of bytes that are no text, and with a quote in it."""
+
+
+@contextmanager
+def prepared(database: SourceDatabase, xid: str, number: int) -> Iterator[Any]:
+    """A row of `t`, prepared; gives the session. Whatever happens, none is left: it would lock everybody out."""
+    session = database.connect()
+    with session.cursor() as cursor:
+        for statement in (f"XA START {xid}", f"INSERT INTO t VALUES ({number})", f"XA END {xid}", f"XA PREPARE {xid}"):
+            cursor.execute(statement)
+    try:
+        yield session
+    finally:
+        for connection in (session, database.connect()):
+            # Who prepared it may end it, and once that session has gone everybody; the other one is told so.
+            with suppress(pymysql.err.Error), closing(connection), connection.cursor() as cursor:
+                cursor.execute(f"XA ROLLBACK {xid}")
+
+
+@pytest.mark.parametrize("flavour", ["mysql-5.6", "mysql-9.7", "mariadb-10.11"])
+def test_prepared_xa_transactions_are_named_as_the_server_takes_them(servers: TestServers, flavour: str) -> None:
+    with source_database(servers.shared(flavour)) as database, ExitStack() as stack:
+        database.execute("CREATE TABLE t (id int PRIMARY KEY)")
+        settings = settings_for(database.server, database.database, NOWHERE)
+        assert levels(assess(settings), "prepared_xa") == {"prepared_xa": "OK"}
+        sessions = {xid: stack.enter_context(prepared(database, xid, number)) for number, xid in enumerate(XIDS)}
+        found = worst(assess(settings), "prepared_xa")
+        assert found.level == "WARN" and found.message.startswith("3 prepared XA transactions wait for their verdict: ")
+        assert all(xid in found.message for xid in XIDS)
+        assert sorted(statements(found.fix)) == sorted(f"XA ROLLBACK {xid}" for xid in XIDS)
+        for xid, session in sessions.items():
+            with session.cursor() as cursor:
+                cursor.execute(f"XA ROLLBACK {xid}")
+        assert levels(assess(settings), "prepared_xa") == {"prepared_xa": "OK"}
+        assert database.rows("SELECT * FROM t") == []
+
+
+@pytest.mark.parametrize("flavour", ["mysql-9.7", "mariadb-10.11"])
+def test_one_whose_session_is_gone_tells_its_age_and_is_ended_by_the_fix(servers: TestServers, flavour: str) -> None:
+    """MySQL 5.6 takes it back with its session."""
+    server = servers.shared(flavour)
+    with source_database(server) as database:
+        database.execute("CREATE TABLE t (id int PRIMARY KEY)")
+        settings = settings_for(server, database.database, NOWHERE)
+        with prepared(database, "'left'", 1) as session:
+            session.close()
+            wait_until(lambda: "its session has left" in worst(assess(settings), "prepared_xa").message)
+            found = worst(assess(settings), "prepared_xa")
+            age = re.search(r"transactions wait for their verdict: 'left'; .* began ([0-9,]+) s ago", found.message)
+            assert age is not None and int(age[1].replace(",", "")) < 3600  # and not a time zone's worth
+            mend(server, found)
+        assert levels(assess(settings), "prepared_xa") == {"prepared_xa": "OK"}
+
+
+@pytest.mark.parametrize("flavour", ["mysql-5.6", "mysql-9.7", "mariadb-10.11"])
+def test_who_may_not_ask_for_prepared_xa_transactions_is_told_so(servers: TestServers, flavour: str) -> None:
+    server = servers.shared(flavour)
+    with source_database(server) as database:
+        database.execute(
+            "CREATE USER 'curious'@'%' IDENTIFIED BY 'pw-of-user'",
+            f"GRANT SELECT ON `{database.database}`.* TO 'curious'@'%'",
+        )
+        try:
+            account = {"user": "curious", "password": "pw-of-user"}
+            settings = settings_for(server, database.database, NOWHERE, source=account)
+            found = worst(assess(settings), "prepared_xa")
+            if flavour == "mysql-9.7":
+                assert found.level == "WARN" and "could not be asked" in found.message
+                mend(server, found)
+                found = worst(assess(settings), "prepared_xa")
+            assert found.level == "OK"
+        finally:
+            database.execute("DROP USER 'curious'@'%'")
