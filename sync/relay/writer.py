@@ -67,8 +67,9 @@ class _Point:
 class RelayWriter:
     """Appends to the relay in `directory`; raises LockHeld when another writer has it open.
 
-    `segment_bytes` is the size at which a new segment file is begun, `budget_bytes` the size of all of them, and of what
-    waits beside them, at which appending waits for `purge`, until `stop` is set. Methods other than `purge` are for one thread.
+    `segment_bytes` is the size at which a new segment file is begun, `budget_bytes` the size of all (and of what
+    waits beside them) at which appending waits for `purge`, until `stop` is set. Methods other than `purge` are for one
+    thread.
     """
 
     def __init__(
