@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from config.settings import ApplySettings
-from sync import applier, decoded_ahead
+from sync import applier, decoded_ahead, group_pace
 from sync.applier_state import Mode
 from sync.fold import Segment
 from sync.postgres import apply
@@ -92,6 +92,9 @@ def test_keys_and_unique_values_that_wander_end_where_the_source_has_them(
     monkeypatch.setattr(applier, "decoded_ahead", noted)
     monkeypatch.setattr(decoded_ahead, "WHOLE_BYTES", 8_000)
     monkeypatch.setattr(decoded_ahead, "CHUNK_BYTES", 3_000)
+    # Groups end by their size alone, however slow the machine is.
+    monkeypatch.setattr(group_pace, "SHORTEST_S", 600.0)
+    monkeypatch.setattr(group_pace, "LONGEST_S", 600.0)
     dice = random.Random(seed)
     source_db.execute(TABLE)
     with follow(source_db, store_db, tmp_path) as following:
@@ -99,6 +102,7 @@ def test_keys_and_unique_values_that_wander_end_where_the_source_has_them(
             connection.execute("CREATE UNIQUE INDEX t_slot ON t (slot)")
         following.applier.tune(ApplySettings(max_rows=max_rows))
         following.applier.pause()
+        wait_for(following.applier, lambda state: state.mode is Mode.PAUSED)
         insert(source_db, 1, 200)
         for step in range(60):
             if step == 30:
@@ -116,6 +120,7 @@ def test_keys_and_unique_values_that_wander_end_where_the_source_has_them(
                     )
                 )
             )
+        following.follower.catch_up()
         following.applier.resume()
         following.settle()
         assert following.differences() == {}
