@@ -165,3 +165,108 @@ def write(bed: Reshaping) -> list[int]:
                 ).fetchall()
                 ids.append(int(row[0]))
     return ids
+
+
+LOOKUP_TABLES = (
+    """CREATE TABLE countries (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, code CHAR(2) NOT NULL UNIQUE,
+    name VARCHAR(30))
+    ENGINE=InnoDB DEFAULT CHARSET=utf8mb4""",
+    """CREATE TABLE people (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, country_id INT, boss_id INT, name VARCHAR(20))
+    ENGINE=InnoDB DEFAULT CHARSET=utf8mb4""",
+    "INSERT INTO countries VALUES (1, 'DE', 'Germany'), (2, 'FR', NULL), (3, 'IT', 'Itália')",
+    "INSERT INTO people VALUES (1, 1, 2, 'Ann'), (2, 2, NULL, 'Bob'), (3, 9, 1, 'Cid')",
+)
+LOOKUP_RULES: dict[str, Any] = {
+    "people": {
+        "lookup": {
+            "country": {"table": "countries", "by": "country_id", "column": "name", "otherwise": "unknown"},
+            "boss": {"table": "people", "by": "boss_id", "column": "name"},
+        }
+    }
+}
+LOOKUP_DOMAINS = {name: {"tables": [name], "stores": ["main"]} for name in ("people", "countries")}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_looked_up_columns_stay_true_on_every_way(
+    mariadb_db: SourceDatabase, postgres15_dbs: Callable[[], StoreDatabase], tmp_path: Path
+) -> None:
+    """The table that looks up and the one that is looked into go over, and come back, one after the other."""
+    source, store = mariadb_db, postgres15_dbs()
+    source.execute("DROP DATABASE IF EXISTS crossfade_control")
+    parts: dict[str, Any] = {
+        "tables": LOOKUP_RULES, "domains": LOOKUP_DOMAINS, "report": {"directory": str(tmp_path / "reports")},
+        "cutover": {"max_lag_s": 30, "max_write_stop_s": 60},
+    }  # fmt: skip
+
+    def move(verb: str, domain: str) -> None:
+        bed.migration.ok(verb, "run", domain, "--confirm", domain)
+
+    def seen() -> dict[int, tuple[Any, ...]]:
+        """Id → country and boss as the store has them."""
+        return {row[0]: row[1:] for row in store.rows("SELECT id, country, boss FROM people ORDER BY id")}
+
+    def assert_true() -> None:
+        """By a statement of the test's own, and by ours."""
+        assert not store.rows(
+            "SELECT p.id FROM people p LEFT JOIN countries c ON c.id = p.country_id"
+            " LEFT JOIN people b ON b.id = p.boss_id"
+            " WHERE p.country IS DISTINCT FROM CASE WHEN c.id IS NULL THEN 'unknown' ELSE c.name END"
+            " OR p.boss IS DISTINCT FROM b.name"
+        )
+        found = bed.verified()
+        looked = {name: outcome for name, outcome in found.items() if name in ("people.country", "people.boss")}
+        assert looked == {"people.country": "pass", "people.boss": "pass"}, found
+
+    with reshaping(source, {"main": store}, tmp_path, *LOOKUP_TABLES, **parts) as bed:
+        bed.start()
+        bed.migration.wait(lambda _: not bed.migration.run("readmodel", "list").code)
+        bed.migration.ok("verify")
+        # Nothing of a looked-up column goes back, and so nothing of it is lost: no consent is needed.
+        move("cutover", "people")
+        store.execute(
+            "INSERT INTO people (id, country_id, boss_id, name) VALUES (100, 3, 1, 'Dee'), (101, 8, 100, 'Eve')",
+            "UPDATE people SET country_id = 1, country = 'by hand' WHERE id = 2",
+            "UPDATE people SET country = 'by hand' WHERE id = 3",
+            "DELETE FROM people WHERE id = 1",
+        )
+        # The table that is looked into still follows the source, also into rows that are the store's now.
+        bed.change(
+            "UPDATE countries SET name = 'Italia' WHERE id = 3", "INSERT INTO countries VALUES (8, 'XX', 'Nowhere')"
+        )
+        assert seen() == {
+            2: ("Germany", None), 3: ("unknown", None), 100: ("Italia", None), 101: ("Nowhere", "Dee"),
+        }  # fmt: skip
+        assert_true()
+        move("cutover", "countries")
+        store.execute(
+            "UPDATE countries SET name = 'France' WHERE id = 2",
+            "UPDATE countries SET name = 'Deutschland' WHERE id = 1",
+            "DELETE FROM countries WHERE id = 8",
+            "INSERT INTO countries (id, code, name) VALUES (9, 'ES', 'Spain')",
+            "UPDATE people SET name = 'Dora', country_id = 2 WHERE id = 100",
+        )
+        assert seen() == {
+            2: ("Deutschland", None), 3: ("Spain", None), 100: ("France", None), 101: ("unknown", "Dora"),
+        }  # fmt: skip
+        assert_true()
+        move("rollback", "people")
+        assert source.rows("SELECT id, country_id, boss_id, name FROM people ORDER BY id") == [
+            (2, 1, None, "Bob"), (3, 9, 1, "Cid"), (100, 2, 1, "Dora"), (101, 8, 100, "Eve"),
+        ]  # fmt: skip
+        # The other way round: the source's rows look into a table that the store serves.
+        bed.change("UPDATE people SET country_id = 1 WHERE id = 101", "INSERT INTO people VALUES (102, 9, 3, 'Fay')")
+        store.execute("UPDATE countries SET name = 'España' WHERE id = 9")
+        assert seen()[101] == ("Deutschland", "Dora") and seen()[102] == ("España", "Cid")
+        assert_true()
+        move("rollback", "countries")
+        assert source.rows("SELECT id, code, name FROM countries ORDER BY id") == [
+            (1, "DE", "Deutschland"), (2, "FR", "France"), (3, "IT", "Italia"), (9, "ES", "España"),
+        ]  # fmt: skip
+        bed.change(
+            "UPDATE countries SET name = 'Alemania' WHERE id = 1", "UPDATE people SET name = 'Don' WHERE id = 100"
+        )
+        assert seen()[101] == ("Alemania", "Don")
+        assert_true()
+        bed.assert_clean()
