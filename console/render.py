@@ -10,6 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from validators.computed_verdict import LOOKUP, READ_MODEL
+
 LIGHTS = {"GREEN": "green", "AMBER": "yellow", "RED": "bold red"}
 COLOUR = {"healthy": "green", "degraded": "yellow", "failed": "bold red"}
 
@@ -155,4 +157,10 @@ def _tables(document: Mapping[str, Any]) -> Table:
             f"{proof['percent']:.1f} %" if proof else "–", duration(proof["oldest_age_s"]) if proof else "–",
             row["reason"] or (proof or {}).get("why", ""),
         )  # fmt: skip
+    for plan, proof in proofs.items():
+        if plan.startswith((LOOKUP, READ_MODEL)):
+            table.add_row(
+                " " + plan, plan.partition(">")[2].partition(":")[0], "computed", "–", f"{proof['percent']:.1f} %",
+                duration(proof["oldest_age_s"]), proof["why"],
+            )  # fmt: skip
     return table

@@ -88,12 +88,12 @@ def verified(site: Site, stop: threading.Event) -> GateResult:
         given_up = journal.last_of(connection, site.settings.name, site.domain.name, EXPORT, Kind.OBSERVED)
     todo = "crossfade verify"
     limit = f"every row proven, not longer ago than {limit_s:.0f} s"
-    plans = {plan.id: plan for plan in site.domain.plans}
+    plans = {plan.id: transform_hash(plan) for plan in site.domain.plans} | dict(site.domain.computed)
     failed = _failed(run)
     bad = [
         f"{plan_id}: {why}"
         for plan_id in sorted(plans)
-        if (why := _unproven(proofs.get(plan_id), transform_hash(plans[plan_id]), failed.get(plan_id)))
+        if (why := _unproven(proofs.get(plan_id), plans[plan_id], failed.get(plan_id)))
     ]
     if bad:
         return GateResult("verified", False, "; ".join(bad[:3]), limit, todo)

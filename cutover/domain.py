@@ -6,7 +6,7 @@ Decided once, refused here when it cannot be cut over at all. No I/O.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from config.settings import Settings
 from model.errors import ConfigError, UsageError
@@ -17,6 +17,7 @@ from transforms.plan import MigrationPlan, TablePlan
 from transforms.reverse import ReversePlan, Reversibility, reverse_plans
 from transforms.rules import table_matches
 from transforms.target import TargetTable
+from validators.computed_verdict import Computed, computed_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class DomainPlan:
     app_roles: tuple[str, ...]
     problems: tuple[str, ...] = ()
     """Why it cannot be cut over as it is configured."""
+    computed: Mapping[str, str] = field(default_factory=dict)
+    """Looked-up columns of its tables, and read models over them: plan id of the verdict → what a proof holds for."""
 
     @property
     def table_ids(self) -> tuple[TableId, ...]:
@@ -114,8 +117,17 @@ def domain_plan(settings: Settings, name: str, plan: MigrationPlan, tables: Mapp
     if chosen.stores and set(chosen.stores) != set(stores):
         problems.append(f"its tables go to {', '.join(stores)}, but `stores` says {', '.join(chosen.stores)}")
     return DomainPlan(
-        name, tuple(sources.values()), plans, backs, stores, chosen.app_roles, tuple(dict.fromkeys(problems))
-    )
+        name, tuple(sources.values()), plans, backs, stores, chosen.app_roles, tuple(dict.fromkeys(problems)),
+        _computed(plan, plans),
+    )  # fmt: skip
+
+
+def _computed(plan: MigrationPlan, plans: tuple[TablePlan, ...]) -> dict[str, str]:
+    targets = {(one.target.store, one.target.schema, one.target.name) for one in plans}
+    lookups = [one for one in plan.lookups if (one.store, one.schema, one.table) in targets]
+    models = [one for one in plan.read_models if {(one.store, one.schema, table) for table in one.reads} & targets]
+    everyone: tuple[Computed, ...] = (*lookups, *models)
+    return {computed_id(one): one.fingerprint for one in everyone}
 
 
 def _named(table: TableId, patterns: tuple[str, ...]) -> bool:

@@ -21,7 +21,7 @@ from transforms.target import TargetColumn, TargetIndex
 
 _WHOLE = ("smallint", "integer", "bigint")
 _TEXT = ("text", "character varying")
-_COMPARABLE = (*_WHOLE, *_TEXT, "numeric", "uuid", "date", "boolean", "bytea")
+COMPARABLE = (*_WHOLE, *_TEXT, "numeric", "uuid", "date", "boolean", "bytea")
 """Types whose equal values have one text, by which writers of the two tables wait for each other."""
 
 
@@ -141,7 +141,7 @@ def _require_alike(mine: TargetColumn, theirs: TargetColumn, table: str) -> None
     bases = []
     for column in (mine, theirs):
         base = "" if column.type.endswith('"') else parse_type(column.type).base
-        if base not in _COMPARABLE or parse_type(column.type).array:
+        if base not in COMPARABLE or parse_type(column.type).array:
             raise ConfigError(
                 f"nothing can be looked up by {column.name}, a column of the type {column.type}",
                 hint="Look up by whole numbers, decimals, text, uuid or dates.",

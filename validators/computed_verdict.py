@@ -13,6 +13,8 @@ Computed = ReadModel | Lookup
 READ_MODEL: Final = "read model>"
 LOOKUP: Final = "lookup>"
 """Begin the plan ids of their verdicts."""
+MOST_FINDINGS: Final = 1_000
+"""So many differing rows are looked for."""
 
 
 def computed_id(one: Computed) -> str:
@@ -31,7 +33,10 @@ def computed_verdict(
     rows: tuple[int, int] | None = None,
     findings: tuple[Finding, ...] = (),
 ) -> TableVerdict:
-    """The verdict. `begun`: by `time.monotonic()`; `rows`: how many should be there, and how many are."""
+    """The verdict. `begun`: by `time.monotonic()`; `rows`: how many should be there, and how many are.
+
+    With `rows` all were compared, in one piece.
+    """
     plan_id = computed_id(one)
     kinds = [finding.kind for finding in findings]
     return TableVerdict(
@@ -39,12 +44,13 @@ def computed_verdict(
         source=plan_id.partition(">")[0],
         store=one.store,
         target=one.place,
-        mode=mode,
+        mode=Mode.ROWS if mode is Mode.AUTO else mode,
         outcome=outcome,
         why=why,
         next_step=next_step,
         source_rows=rows[0] if rows else None,
         target_rows=rows[1] if rows else None,
+        leaves=1 if rows and len(findings) < MOST_FINDINGS else 0,
         rows_compared_again=rows[1] if rows else 0,
         missing=kinds.count(FindingKind.MISSING),
         extra=kinds.count(FindingKind.EXTRA),

@@ -7,7 +7,8 @@ That the two tables are the source's is their own comparison.
 from __future__ import annotations
 
 import time
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any
 
 from model.errors import CrossfadeError
 from stores.errors import translated
@@ -15,10 +16,8 @@ from stores.postgres import PostgresConnection
 from sync.postgres import lookups
 from transforms.lookup import Lookup
 from transforms.names import quoted
-from validators.computed_verdict import computed_verdict
+from validators.computed_verdict import MOST_FINDINGS, computed_verdict
 from validators.findings import ColumnDifference, Finding, FindingKind, Mode, Outcome, TableVerdict
-
-MOST_FINDINGS: Final = 1_000
 
 
 def judge_lookup(connection: PostgresConnection, lookup: Lookup, mode: Mode) -> TableVerdict:
@@ -45,10 +44,21 @@ def _compared(connection: PostgresConnection, lookup: Lookup) -> tuple[tuple[int
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         table = f"{quoted(lookup.schema)}.{quoted(lookup.table)}"
         row = connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
-        names = _naming(connection, lookup)
-        found = connection.execute(_differing(lookup, names).encode()).fetchall()
+        findings = differing_rows(connection, lookup)
     assert row is not None
-    return (int(row[0]), int(row[0])), tuple(_finding(lookup, names, *item) for item in found)
+    return (int(row[0]), int(row[0])), findings
+
+
+def differing_rows(
+    connection: PostgresConnection, lookup: Lookup, rows: str | None = None, values: Sequence[Any] = ()
+) -> tuple[Finding, ...]:
+    """The rows whose value is another one, the first thousand, in the open transaction.
+
+    `rows`: a query in brackets that gives some rows of the table, with its parameters, in place of all.
+    """
+    names = _naming(connection, lookup)
+    found = connection.execute(_differing(lookup, names, rows).encode(), values or None).fetchall()
+    return tuple(_finding(lookup, names, *item) for item in found)
 
 
 def _naming(connection: PostgresConnection, lookup: Lookup) -> tuple[str, ...]:
@@ -63,12 +73,12 @@ def _naming(connection: PostgresConnection, lookup: Lookup) -> tuple[str, ...]:
     return tuple(str(name) for (name,) in rows) or lookup.by
 
 
-def _differing(lookup: Lookup, names: tuple[str, ...]) -> str:
+def _differing(lookup: Lookup, names: tuple[str, ...], rows: str | None) -> str:
     """Row's name as texts, the value that should be, the value that is."""
     shown = ", ".join(f"mine.{quoted(name)}::text" for name in names)
     found = f"mine.{quoted(lookup.column)}::text"
     return (
-        f"SELECT ARRAY[{shown}], should.value::text, {found} FROM {lookups.should_be(lookup)}"
+        f"SELECT ARRAY[{shown}], should.value::text, {found} FROM {lookups.should_be(lookup, rows)}"
         f" WHERE should.value::text IS DISTINCT FROM {found} ORDER BY 1 LIMIT {MOST_FINDINGS}"
     )
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Final
 
 from model.errors import CrossfadeError
 from stores.errors import translated
@@ -15,10 +14,8 @@ from stores.postgres import PostgresConnection
 from sync.postgres import read_models
 from transforms.names import quoted
 from transforms.read_model import ReadModel
-from validators.computed_verdict import computed_verdict
+from validators.computed_verdict import MOST_FINDINGS, computed_verdict
 from validators.findings import ColumnDifference, Finding, FindingKind, Mode, Outcome, TableVerdict
-
-MOST_FINDINGS: Final = 1_000
 
 
 def judge(connection: PostgresConnection, model: ReadModel, mode: Mode) -> TableVerdict:

@@ -21,6 +21,7 @@ from stores.postgres import PostgresConnection, connect_store
 from transforms.plan import TablePlan
 from validators.canonical.record import CanonicalRow, RecordForm
 from validators.changed_keys import ChangedKeys
+from validators.computed_proof import ComputedProofs
 from validators.findings import Finding, Mode, TableVerdict
 from validators.journal import enter_findings
 from validators.lines import Lines
@@ -54,7 +55,9 @@ class RecentRows:
         info: ServerInfo,
         tables: Mapping[TableId, TableDef],
         plans: Iterable[TablePlan],
+        computed: ComputedProofs,
     ) -> None:
+        self._computed = computed
         self._settings = settings
         self._control = control
         self._forms = {plan.id: RecordForm.of(plan) for plan in plans}
@@ -113,6 +116,7 @@ class RecentRows:
                     late = [*late[COMPARED:], *result.unresolved, *wrong]
                 if late:
                     self._sooner(plans[plan_id], None if len(keys) >= MOST_KEYS else late)
+            self._computed.follow(lines, store, found, until)
 
     def _checkpoint(self, store: str) -> int:
         dsn = self._settings.stores[store].dsn

@@ -30,6 +30,7 @@ from sync.mysql.throttle import Throttle
 from transforms.plan import TablePlan
 from transforms.rules import table_matches
 from validators.canonical.record import VERSION, RecordForm
+from validators.computed_proof import ComputedProofs
 from validators.cutting import spans_of
 from validators.findings import Mode, Outcome, TableVerdict
 from validators.journal import enter_findings
@@ -82,6 +83,7 @@ class Rolling:
         self._planned_at = float("-inf")
         self._noted_at = float("-inf")
         self._recent: RecentRows | None = None
+        self._computed: ComputedProofs | None = None
         self._lines: Lines | None = None
         self._reason: str | None = "it has not begun"
         self._documents: list[dict[str, Any]] = []
@@ -116,6 +118,7 @@ class Rolling:
     def close(self) -> None:
         """Close all connections; what comes next begins with new ones and a new plan."""
         self._planned_at = float("-inf")
+        self._computed = None
         if self._recent is not None:
             self._recent.close()
             self._recent = None
@@ -141,18 +144,26 @@ class Rolling:
             if _streams(facts, plan) and not any(table_matches(glob, plan.source.id) for glob in elsewhere)
         }
         with translated("control store"):
-            chunks = self._cut(control, planned, plans)
+            if self._computed is None:
+                self._computed = ComputedProofs(self._settings, control, planned.plan)
+            computed = self._computed
+            chunks = self._cut(control, planned, plans, computed)
             if self._recent is None:
-                self._recent = RecentRows(self._settings, control, planned.info, planned.tables, planned.plan.plans)
+                self._recent = RecentRows(
+                    self._settings, control, planned.info, planned.tables, planned.plan.plans, computed
+                )
             lines = self._lines = self._lines or access.lines()
             begun = time.monotonic()
             self._recent.look(access, lines, facts, plans)
-            transforms = {plan_id: transform_hash(plan) for plan_id, plan in plans.items()}
+            transforms = {plan_id: transform_hash(plan) for plan_id, plan in plans.items()} | computed.transforms
             while True:
                 chunk, soonest = most_urgent(chunks, period_s, transforms)
                 if chunk is None or stop.is_set() or time.monotonic() - begun > WORK_S:
                     break
-                self._prove(access, lines, control, plans[chunk.plan_id], facts, chunk, stop)
+                if chunk.plan_id in computed.transforms:
+                    computed.prove(lines, chunk)
+                else:
+                    self._prove(access, lines, control, plans[chunk.plan_id], facts, chunk, stop)
                 chunks = verify_proof.chunks_of(control, self._settings.name)
             self._tell(control, chunks)
         if chunk is None:
@@ -169,13 +180,18 @@ class Rolling:
         if self._planned is None or time.monotonic() - self._planned_at > REPLAN_S:
             self._planned = self._ports.planned()
             self._planned_at = time.monotonic()
+            self._computed = None
             if self._recent is not None:
                 self._recent.close()
                 self._recent = None
         return self._planned
 
     def _cut(
-        self, control: PostgresConnection, planned: Scope, plans: Mapping[str, TablePlan]
+        self,
+        control: PostgresConnection,
+        planned: Scope,
+        plans: Mapping[str, TablePlan],
+        computed: ComputedProofs,
     ) -> tuple[ChunkProof, ...]:
         """Cut plans that have no chunks yet, or whose chunks have grown out of size; gives all chunks."""
         name, wanted = self._settings.name, self._settings.verify.chunk_rows
@@ -184,10 +200,12 @@ class Rolling:
         for chunk in chunks:
             known.setdefault(chunk.plan_id, []).append(chunk)
         lacking = [plan for plan in plans.values() if plan.id not in known or _outgrown(known[plan.id], wanted)]
-        gone = known.keys() - {plan.id for plan in planned.plan.plans}
+        kept = {plan.id for plan in planned.plan.plans} | computed.transforms.keys()
+        gone = known.keys() - kept
         if gone:
-            verify_proof_notes.forget(control, name, [plan.id for plan in planned.plan.plans])
-        if not lacking and not gone:
+            verify_proof_notes.forget(control, name, sorted(kept))
+        begun = computed.cut(known.keys())
+        if not lacking and not gone and not begun:
             return chunks
         with closing(connect_reader(self._settings.source, planned.info)) as connection:
             for plan in lacking:

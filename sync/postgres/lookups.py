@@ -92,11 +92,14 @@ def _drop_others(connection: PostgresConnection, schema: str, tables: list[str],
         _run(connection, f"DROP FUNCTION {function} CASCADE")  # its triggers go with it
 
 
-def should_be(lookup: Lookup) -> str:
-    """FROM items of every row `mine` of the table and the value `should.value` that its column should have."""
+def should_be(lookup: Lookup, rows: str | None = None) -> str:
+    """FROM items of every row `mine` of the table and the value `should.value` that its column should have.
+
+    `rows`: a query in brackets that gives some rows of the table, in place of all.
+    """
     pairs = _pairs(lookup, "theirs", "mine")
     return (
-        f"{_own(lookup)} AS mine LEFT JOIN {_other(lookup)} AS theirs ON {pairs}"
+        f"{rows or _own(lookup)} AS mine LEFT JOIN {_other(lookup)} AS theirs ON {pairs}"
         f" CROSS JOIN LATERAL (SELECT {_value(lookup)} AS value) AS should"
     )
 
