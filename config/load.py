@@ -47,6 +47,7 @@ def load_settings(path: Path, *, environment: Mapping[str, str] | None = None) -
         raise AssertionError("a validation error without problems") from error
     document.problems.extend(_unknown_stores(document, settings))
     document.problems.extend(_bad_dsns(document, settings))
+    document.problems.extend(_lag_of_nobody(document, settings))
     document.refuse()
     return _absolute(settings, folder)
 
@@ -134,6 +135,15 @@ def _bad_dsns(document: Document, settings: Settings) -> list[Problem]:
             hint = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
             found.append(Problem(document.mark(path), dotted(path), message, hint))
     return found
+
+
+def _lag_of_nobody(document: Document, settings: Settings) -> list[Problem]:
+    """A limit on the lag of replicas without a replica would never hold anything back."""
+    path = ("snapshot", "max_replica_lag_s")
+    if settings.snapshot.max_replica_lag_s is None or settings.source.replicas:
+        return []
+    message = f"{dotted(path)}: no replica is named whose lag could be asked for"
+    return [Problem(document.mark(path), dotted(path), message, 'Name them: source.replicas: ["HOST:PORT"]')]
 
 
 def _absolute(model: Model, folder: Path) -> Model:

@@ -223,7 +223,11 @@ class SnapshotSettings(Part):
     workers: int = Field(default=2, ge=1, le=64)
     chunk_bytes: int = Field(default=16 << 20, ge=1 << 12)
     max_threads_running: int | None = Field(default=None, ge=1)
-    """Chunk reads pause while the source runs more threads than this; unset: they never pause."""
+    """Chunk reads pause while the source runs more threads than this; unset: whatever it runs."""
+    max_history_length: int | None = Field(default=None, ge=1)
+    """They pause while InnoDB's history list is longer than this: old versions of rows that it must keep."""
+    max_replica_lag_s: float | None = Field(default=None, gt=0)
+    """They pause while one of `source.replicas` is further behind, or cannot say how far."""
 
 
 class ApplySettings(Part):

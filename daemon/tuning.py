@@ -18,6 +18,8 @@ TUNABLE: Final = (
     "apply.max_bytes",
     "apply.max_parked_rows",
     "snapshot.max_threads_running",
+    "snapshot.max_history_length",
+    "snapshot.max_replica_lag_s",
     "log.level",
 )
 """Keys of the configuration that take effect at once."""

@@ -21,6 +21,7 @@ from stores.postgres import PostgresConnection, connect_store
 from stores.retry import retrying
 from sync.copy_board import Board, Job, StoreCopy, Task
 from sync.copy_session import CopySession
+from sync.mysql.source_load import LoadLimits
 from sync.mysql.throttle import PauseReason, Throttle
 from sync.mysql.visibility import Visibility
 from sync.postgres.copy import target_is_empty
@@ -54,7 +55,7 @@ class Backfill:
         self._stores = tuple(stores)
         self._halt = threading.Event()
         self._relay = Relay(relay, self._halt)
-        self._throttle = Throttle(settings.snapshot.max_threads_running, pause_reason)
+        self._throttle = Throttle(LoadLimits.of(settings.snapshot), settings.source, pause_reason)
         self._meter = ProgressMeter({plan.id: plan.source.rows_estimate for store in stores for plan in store.plans})
         self._board = Board((), self._meter, self._halt)
         self._failure: BaseException | None = None
@@ -92,6 +93,7 @@ class Backfill:
                 break
         for worker in workers:
             worker.join()
+        self._throttle.close()
         if self._failure is not None:
             raise self._failure
 
@@ -105,8 +107,8 @@ class Backfill:
         return self._throttle.reason
 
     def tune(self, settings: SnapshotSettings) -> None:
-        """Take another limit for the source's load; workers and chunks stay as they began."""
-        self._throttle.limit = settings.max_threads_running
+        """Take other limits for the source's load; workers and chunks stay as they began."""
+        self._throttle.limits = LoadLimits.of(settings)
 
     def _look(self) -> tuple[ServerInfo, list[Job]]:
         control = connect_source(self._settings.source)

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import structlog
@@ -26,6 +26,7 @@ from stores.control.verify_proof import ChunkProof, ProofState
 from stores.errors import translated
 from stores.postgres import PostgresConnection, connect_store
 from sync.mysql.snapshot import connect_reader
+from sync.mysql.source_load import LoadLimits
 from sync.mysql.throttle import Throttle
 from transforms.plan import TablePlan
 from transforms.rules import table_matches
@@ -77,7 +78,9 @@ class Rolling:
     def __init__(self, settings: Settings, ports: Ports) -> None:
         self._settings = settings
         self._ports = ports
-        self._throttle = Throttle(settings.verify.max_threads_running or settings.snapshot.max_threads_running)
+        limits = LoadLimits.of(settings.snapshot)
+        threads = settings.verify.max_threads_running or limits.threads_running
+        self._throttle = Throttle(replace(limits, threads_running=threads), settings.source)
         self._control: PostgresConnection | None = None
         self._planned: Scope | None = None
         self._planned_at = float("-inf")
@@ -119,6 +122,7 @@ class Rolling:
         """Close all connections; what comes next begins with new ones and a new plan."""
         self._planned_at = float("-inf")
         self._computed = None
+        self._throttle.close()
         if self._recent is not None:
             self._recent.close()
             self._recent = None

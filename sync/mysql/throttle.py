@@ -8,10 +8,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
-from pymysql.cursors import Cursor
 
-from stores.errors import translated
+from config.settings import SourceSettings
+from model.errors import CrossfadeError
 from stores.mysql import MysqlConnection
+from sync.mysql.replica_lag import ReplicaLag
+from sync.mysql.source_load import LoadLimits, overload
 
 log = structlog.get_logger(__name__)
 
@@ -20,32 +22,25 @@ CHECK_S: Final = 1.0
 PAUSE_S: Final = 0.5
 
 PauseReason = Callable[[], str | None]
-"""Says why the copy should pause now (a lagging replica, a pending cutover), None for no reason. Thread-safe, quick."""
-
-
-def threads_running(connection: MysqlConnection[Any]) -> int:
-    """Threads_running of the source."""
-    with translated("source"), connection.cursor(Cursor) as cursor:
-        cursor.execute("SHOW GLOBAL STATUS LIKE 'Threads_running'")
-        row = cursor.fetchone()
-    return int(row[1]) if row else 0
+"""Says why the copy should pause now (a pending cutover), None for no reason. Thread-safe, quick."""
 
 
 class Throttle:
     """One for all workers of a copy. Thread-safe."""
 
-    def __init__(self, max_threads_running: int | None, pause_reason: PauseReason | None = None) -> None:
-        self.limit = max_threads_running
-        """So many threads may run on the source; None: any number. May be changed at any time."""
+    def __init__(self, limits: LoadLimits, source: SourceSettings, pause_reason: PauseReason | None = None) -> None:
+        self.limits = limits
+        """May be changed at any time."""
+        self._replicas = ReplicaLag(source)
         self._pause_reason = pause_reason
         self._lock = threading.Lock()
         self._checked_at = float("-inf")
-        self._running = 0
+        self._found: str | None = None
         self.reason: str | None = None
         """Why the copy pauses now, for the status."""
 
     def wait(self, connection: MysqlConnection[Any], stop: threading.Event) -> None:
-        """Return when there is no reason to pause any more, or `stop` is set."""
+        """Return when there is no reason to pause any more, or `stop` is set. Raises ConnectionLost."""
         while (reason := self._why(connection)) is not None:
             if reason != self.reason:
                 log.info("copy pauses", reason=reason)
@@ -56,16 +51,30 @@ class Throttle:
             log.info("copy goes on")
             self.reason = None
 
+    def close(self) -> None:
+        """Let go of the connections to replicas; they are opened again when they are needed."""
+        with self._lock:
+            self._replicas.close()
+
     def _why(self, connection: MysqlConnection[Any]) -> str | None:
         if self._pause_reason is not None and (reason := self._pause_reason()) is not None:
             return reason
-        limit = self.limit
-        if limit is None:
+        if self.limits == LoadLimits():
             return None
         with self._lock:
             now = time.monotonic()
             if now - self._checked_at >= CHECK_S:
-                self._running = threads_running(connection)
+                self._found = self._look(connection, self.limits)
                 self._checked_at = now
-            running = self._running
-        return f"the source runs {running} threads, the limit is {limit}" if running > limit else None
+            return self._found
+
+    def _look(self, connection: MysqlConnection[Any], limits: LoadLimits) -> str | None:
+        try:
+            found = overload(connection, limits)
+        except CrossfadeError as error:
+            if error.transient:
+                raise
+            return f"{error}. {error.hint}"
+        if found is None and limits.replica_lag_s is not None:
+            found = self._replicas.behind(limits.replica_lag_s)
+        return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -16,43 +16,9 @@ from model.errors import ExitCode
 from servers import RunningServer
 from tests.support import dying_steps
 from tests.support.migration import Finished
+from tests.support.replicas import PASSWORD, USER, follow, session
 from tests.support.servers import SourceDatabase, StoreDatabase, source_database
 from tests.support.small import Small, small_domain
-
-USER, PASSWORD = "mover", "mover-secret"
-
-
-@contextmanager
-def session(server: RunningServer) -> Iterator[pymysql.cursors.Cursor]:
-    """A session of the server's own user."""
-    with (
-        closing(
-            pymysql.connect(
-                host=server.host, port=server.port, user=server.user, password=server.password, autocommit=True
-            )
-        ) as connection,
-        connection.cursor() as cursor,
-    ):
-        yield cursor
-
-
-def follow(source: RunningServer, replica: RunningServer) -> None:
-    """Let the replica follow from now on: our database only, the rest is of no matter here."""
-    for server in (source, replica):
-        with session(server) as cursor:
-            cursor.execute(f"CREATE USER {USER} IDENTIFIED BY '{PASSWORD}'")
-            cursor.execute(f"GRANT ALL ON *.* TO {USER}")
-    with session(source) as cursor:
-        cursor.execute("SHOW MASTER STATUS")
-        file, position = (cursor.fetchone() or ("", 0))[:2]
-    with session(replica) as cursor:
-        cursor.execute("SET GLOBAL replicate_wild_do_table = 'crossfade_control.%'")
-        cursor.execute(
-            f"CHANGE MASTER TO MASTER_HOST = '{source.host}', MASTER_PORT = {source.port}, MASTER_USER = '{USER}', "
-            f"MASTER_PASSWORD = '{PASSWORD}', MASTER_LOG_FILE = '{file}', MASTER_LOG_POS = {position}, "
-            "MASTER_USE_GTID = no, MASTER_CONNECT_RETRY = 1"
-        )
-        cursor.execute("START SLAVE")
 
 
 def name_it(migration: Small, source: RunningServer, replica: RunningServer) -> None:
@@ -84,7 +50,7 @@ def test_nothing_moves_before_the_replica_has_it(
     source, replica = start_private("mariadb-10.11"), start_private("mariadb-10.11")
     with source_database(source) as source_db, small_domain(source_db, store15, tmp_path) as migration:
         assert migration.gates()["streaming"]["passed"]
-        follow(source, replica)
+        follow(source, replica, "crossfade_control")
         trap = dying_steps.Trap(tmp_path / "trap")
         migration.environment |= trap.environment
         name_it(migration, source, replica)

@@ -225,6 +225,16 @@ BAD = [
         (4, 40, "domains.o.stores[1]: no store is called `zz`", "Defined: a"),
     ),
     (
+        "lag of no replica",
+        minimal(rest="snapshot: {max_replica_lag_s: 5}\n"),
+        (
+            4,
+            32,
+            "snapshot.max_replica_lag_s: no replica is named whose lag could be asked for",
+            'Name them: source.replicas: ["HOST:PORT"]',
+        ),
+    ),
+    (
         "URL of another scheme",
         minimal("{url: 'postgres://u:topsecret@h/d'}"),
         (

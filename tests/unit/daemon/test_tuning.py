@@ -34,7 +34,7 @@ def test_every_key_is_there_with_what_the_file_says(tuning: Tuning) -> None:
     found = {one.key: one for one in tuning.read()}
     assert set(found) == set(TUNABLE)
     assert found["apply.max_rows"] == Tuned("apply.max_rows", "500", "500")
-    assert found["snapshot.max_threads_running"].value == "none"
+    assert found["snapshot.max_threads_running"].value == found["snapshot.max_replica_lag_s"].value == "none"
 
 
 def test_changed_parts_reach_whom_they_concern(tuning: Tuning, handed: list[object]) -> None:
