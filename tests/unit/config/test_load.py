@@ -229,7 +229,7 @@ BAD = [
         minimal(rest="snapshot: {max_replica_lag_s: 5}\n"),
         (
             4,
-            32,
+            31,
             "snapshot.max_replica_lag_s: no replica is named whose lag could be asked for",
             'Name them: source.replicas: ["HOST:PORT"]',
         ),
