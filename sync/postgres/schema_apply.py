@@ -6,7 +6,9 @@ Running it twice does nothing the second time; a table that exists but does not 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
 
 import structlog
 
@@ -18,22 +20,24 @@ from sync.postgres.store_catalog import StoreCatalog, read_store
 from transforms.ddl import DdlObject, DdlStatement, ObjectKind, Phase, statements
 from transforms.target import TargetTable
 
-_LOCK = zlib.crc32(b"crossfade schema")
+_LOCKS: Final = int.from_bytes(zlib.crc32(b"crossfade schema").to_bytes(4), signed=True)
+"""The class of our advisory locks."""
+_EVERY_TABLE: Final = 0
 log = structlog.get_logger(__name__)
 
 
 def apply_schema(connection: PostgresConnection, tables: Sequence[TargetTable], phase: Phase) -> list[DdlObject]:
     """Create what the phase of one store's tables still lacks; the objects that were made, in order.
 
-    `connection` is in autocommit mode; every object is made in a transaction of its own. Raises SchemaDrift before any
-    change when an existing table does not fit, and ValueRefused when rows break a unique index or foreign key.
+    `connection` is in autocommit mode; every object is made in a transaction of its own. Once the tables are there,
+    each has a lock of its own: indexes of several are built side by side, and nobody waits for another's. Raises
+    SchemaDrift before any change when an existing table does not fit, and ValueRefused when rows break a unique index
+    or foreign key.
     """
     if not tables:
         return []
     store, schemas = tables[0].store, {table.schema for table in tables}
-    with translated(f"store {store}"):
-        connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
-    try:
+    with _alone(connection, store, _locks(tables, phase)):
         catalog = read_store(connection, schemas)
         require_fit(catalog, tables, store)
         made: list[DdlObject] = []
@@ -44,10 +48,31 @@ def apply_schema(connection: PostgresConnection, tables: Sequence[TargetTable], 
             made.append(statement.object)
         log.info("schema phase applied", store=store, phase=str(phase), created=len(made))
         return made
+
+
+def _locks(tables: Sequence[TargetTable], phase: Phase) -> list[int]:
+    """What to hold meanwhile, in the order in which everybody takes them."""
+    if phase is Phase.BEFORE_COPY:
+        return [_EVERY_TABLE]
+    names = {f"{table.schema}.{table.name}" for table in tables}
+    return sorted({int.from_bytes(zlib.crc32(name.encode()).to_bytes(4), signed=True) for name in names})
+
+
+@contextmanager
+def _alone(connection: PostgresConnection, store: str, locks: Sequence[int]) -> Iterator[None]:
+    """Hold advisory locks of the session (PostgreSQL manual, "Advisory Locks")."""
+    held: list[int] = []
+    try:
+        for lock in locks:
+            with translated(f"store {store}"):
+                connection.execute("SELECT pg_advisory_lock(%s, %s)", (_LOCKS, lock))
+            held.append(lock)
+        yield
     finally:
         if not connection.closed and not connection.broken:
-            with translated(f"store {store}"):
-                connection.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+            for lock in held:
+                with translated(f"store {store}"):
+                    connection.execute("SELECT pg_advisory_unlock(%s, %s)", (_LOCKS, lock))
 
 
 def missing(catalog: StoreCatalog, tables: Sequence[TargetTable], phase: Phase) -> list[DdlStatement]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from sync.postgres.schema_apply import apply_schema
 from sync.postgres.store_catalog import read_store
 from tests.support.plans import column, compile_one, compile_tables, make_settings, sakila, table
 from tests.support.servers import SourceDatabase, StoreDatabase, store_database
+from tests.support.streaming import wait_until
 from transforms.compile import compile_plan
 from transforms.ddl import Phase
 from transforms.plan import TablePlan
@@ -235,6 +237,30 @@ def test_a_taken_index_name_is_refused(connection: PostgresConnection) -> None:
     connection.execute("CREATE INDEX t_i ON other (id)")
     with pytest.raises(SchemaDrift, match="taken"):
         apply_schema(connection, [target], Phase.AFTER_COPY)
+
+
+def test_nobody_waits_for_the_indexes_of_another_table(connection: PostgresConnection, shared: StoreDatabase) -> None:
+    """A copy that builds the indexes of a large table must hold back neither other copies nor the stream."""
+    columns, plain = (column("id", "int"), column("n", "int")), IndexDef("n", (IndexPart("n"),))
+    tables = [table(name, *columns, indexes=(plain,)) for name in ("big", "small")]
+    big, small = (plan.target for plan in compile_tables(*tables).plans)
+    apply_schema(connection, [big, small], Phase.BEFORE_COPY)
+    with connect_store(SecretStr(shared.dsn)) as reader, connect_store(SecretStr(shared.dsn)) as builder:
+        reader.execute("BEGIN")
+        reader.execute("LOCK TABLE big IN ROW EXCLUSIVE MODE")
+        with ThreadPoolExecutor() as threads:
+            building = threads.submit(apply_schema, builder, [big], Phase.AFTER_COPY)
+            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'big'::regclass"
+            try:
+                wait_until(lambda: connection.execute(waiting).fetchone() == (1,))
+                connection.execute("SET lock_timeout = '5s'")
+                assert len(apply_schema(connection, [small], Phase.AFTER_COPY)) == 1
+                assert apply_schema(connection, [small], Phase.AFTER_CONSISTENT) == []
+                assert not building.done()
+            finally:
+                reader.execute("ROLLBACK")
+            assert len(building.result(30)) == 1
+    assert connection.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").fetchone() == (0,)
 
 
 def test_duplicates_stop_the_unique_index_and_say_which_rows(connection: PostgresConnection) -> None:
