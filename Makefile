@@ -8,7 +8,7 @@ WORKERS ?= 2
 RUN_TESTS := $(BIN)/pytest -q -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers demo test test-matrix soak check lint kernel clean
+.PHONY: help setup servers postgis demo test test-matrix soak check lint kernel clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -27,6 +27,9 @@ kernel: $(STAMP)
 
 servers: setup
 	@$(BIN)/python -m servers provision mariadb-10.11 mysql-9.7 postgres-15 postgres-18
+
+postgis: ## PostGIS for the PostgreSQL 15 of this machine (Debian, Ubuntu; 35 MB): tests that need it are skipped without
+	@apt-get install -y -q --no-install-recommends postgresql-15-postgis-3
 
 demo: setup ## A legacy shop under traffic is copied, streamed, verified: everything on this machine, nothing left behind
 	@$(BIN)/python -m servers provision mariadb-10.11 postgres-15

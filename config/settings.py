@@ -132,6 +132,8 @@ class Defaults(Part):
     set_: Literal["array", "text"] = Field(default="array", alias="set")
     foreign_keys: bool = True
     nul_characters: Literal["quarantine", "strip"] = "quarantine"
+    spatial: Literal["bytea", "geometry"] = "bytea"
+    """geometry is the type of PostGIS, which every store with a spatial column needs then."""
     mask_key: MaskKey | None = None
     """Key of `hmac` masks; the same key in several stores lets their masked values be joined."""
 

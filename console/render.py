@@ -78,7 +78,7 @@ def status_text(document: Mapping[str, Any], *, tables: bool = False) -> Rendera
         if reason["next"]:
             lines.append(Text(f"   → {reason['next']}"))
     if tables:
-        lines.append(_tables(document))
+        lines.append(tables_table(document))
     return Group(*lines)
 
 
@@ -145,7 +145,8 @@ def _headline(document: Mapping[str, Any]) -> Text:
     )
 
 
-def _tables(document: Mapping[str, Any]) -> Table:
+def tables_table(document: Mapping[str, Any]) -> Table:
+    """Every table plan with its proof, and what stores compute by themselves."""
     proofs = {proof["plan"]: proof for proof in (document.get("verification") or {"tables": ()})["tables"]}
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in (" TABLE", "STORE", "PHASE", "ROWS COPIED", "PROVEN", "OLDEST PROOF", "REASON"):

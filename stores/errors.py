@@ -32,6 +32,7 @@ MYSQL_TIMED_OUT = {3024, 1969}
 """max_execution_time of MySQL, max_statement_time of MariaDB."""
 POSTGRES_SHAPE = {"42P01", "42703", "42804", "3F000"}
 """Undefined table, column or schema, wrong type: somebody changed the store's tables."""
+_MISSING_TYPE = "A type of an extension? Create it in the store, then go on; which, says: crossfade assess"
 _MEND_SCHEMA = "See how the store differs: crossfade schema plan --diff; mend it, then: crossfade stop, crossfade start"
 
 
@@ -80,6 +81,8 @@ def from_postgres(error: psycopg.Error, where: str) -> CrossfadeError:
     if state.startswith(("22", "23")):
         return ValueRefused(f"{where} says: {text}", hint="See: crossfade errors list", **facts)
     hint = _MEND_SCHEMA if state in POSTGRES_SHAPE else ""
+    if state == "42704" and text.startswith("type "):
+        hint = _MISSING_TYPE
     return ApplyError(f"{where} says: {text}", hint=hint, **facts)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -24,13 +24,22 @@ def dsn_label(dsn: SecretStr) -> str:
     return f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
 
 
+_FIND_EXTENSIONS: Final = """
+SELECT set_config('search_path', concat_ws(', ', nullif(current_setting('search_path'), ''),
+                  string_agg(DISTINCT quote_ident(n.nspname), ', ')), false)
+  FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+ WHERE e.extname IN ('postgis', 'vector', 'citext') AND n.nspname <> ALL (current_schemas(true))
+"""
+"""Types of extensions are known by their bare names wherever they live; what was found before is found first still."""
+
+
 def connect_store(dsn: SecretStr, *, application: str = "crossfade", autocommit: bool = True) -> PostgresConnection:
     """Open a connection: UTF-8, UTC, keepalives, no idle or statement timeout. Raises Unreachable or AccessDenied."""
     label = dsn_label(dsn)
     with translated(f"store {label}"):
-        return psycopg.connect(
+        connection = psycopg.connect(
             dsn.get_secret_value(),
-            autocommit=autocommit,
+            autocommit=True,
             application_name=application,
             connect_timeout=10,
             keepalives_idle=10,
@@ -39,3 +48,6 @@ def connect_store(dsn: SecretStr, *, application: str = "crossfade", autocommit:
             client_encoding="UTF8",
             options="-c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=1",
         )
+        connection.execute(_FIND_EXTENSIONS)
+        connection.autocommit = autocommit
+        return connection

@@ -170,8 +170,6 @@ def build_indexes(
 
 def _why_dropped(columns: OutputColumns, index: IndexDef) -> str | None:
     """Why the target cannot have the index, None when it can."""
-    if index.kind == "spatial":
-        return "spatial indexes need PostGIS"
     for part in index.parts:
         if part.column is None:
             return "a part of it is an expression"
@@ -181,7 +179,10 @@ def _why_dropped(columns: OutputColumns, index: IndexDef) -> str | None:
         if position is None:
             return f"the column {part.column} is not written by the copy"
         plan = columns.plans[position]
-        if plan.target.type in _UNINDEXABLE:
+        spatial = plan.target.type.startswith("geometry")
+        if index.kind == "spatial":
+            return None if spatial else f"spatial indexes need PostGIS' geometry, {part.column} is {plan.target.type}"
+        if plan.target.type in _UNINDEXABLE or spatial:
             return f"{plan.target.type} has no B-tree order"
         if index.unique and not keeps_apart(plan):
             return "a conversion could make two of its values equal"
@@ -198,6 +199,8 @@ def _index(
     positions = [columns.of_source[part.column] for part in index.parts if part.column]
     plans = [columns.plans[position] for position in positions]
     name = relation_names.index(output.table, index.name)
+    if index.kind == "spatial":
+        return TargetIndex(name, tuple(names.quoted(plan.target.name) for plan in plans), method="gist"), ()
     if index.kind == "fulltext":
         texts = " || ' ' || ".join(f"coalesce({names.quoted(plan.target.name)}::text, '')" for plan in plans)
         vector = f"to_tsvector('simple'::regconfig, left({texts}, {_FULLTEXT_CHARACTERS}))"

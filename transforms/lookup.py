@@ -27,7 +27,7 @@ class Lookup:
     value: str
     """The column of `other` that gives the value."""
     type: str
-    """Of both columns, but text for an enum type of the other table."""
+    """Of both columns, but text for an enum type of the other table, and for a type of an extension."""
     otherwise: str | None = None
     """The value, as text, where `other` has no such row."""
     masked: bool = False

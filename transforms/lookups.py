@@ -14,7 +14,7 @@ from model.errors import ConfigError
 from transforms import names
 from transforms.columns import typed_text
 from transforms.lookup import Lookup
-from transforms.pgtypes import parse_type
+from transforms.pgtypes import EXTENSIONS, parse_type
 from transforms.plan import TablePlan
 from transforms.rules import Output, nearest
 from transforms.target import TargetColumn, TargetIndex
@@ -90,7 +90,9 @@ def _column(plan: TablePlan, plans: Sequence[TablePlan], name: str, rule: Lookup
     for mine, theirs in zip(rule.by, key, strict=True):
         _require_alike(_written(plan, mine), _written(others[0], theirs), rule.table)
     value, masked = _value(others, rule)
-    kind = "text" if value.type.endswith('"') else value.type
+    # The functions that keep the column know the types of pg_catalog only.
+    foreign = value.type.endswith('"') or parse_type(value.type).base in EXTENSIONS
+    kind = "text" if foreign else value.type
     otherwise = None
     if rule.otherwise is not None:
         given = str(rule.otherwise).lower() if isinstance(rule.otherwise, bool) else str(rule.otherwise)

@@ -133,7 +133,8 @@ _FORMS: Final[tuple[tuple[Callable[[ColumnDef, str], bool], str, str], ...]] = (
         "DATETIME has no time zone, and none is guessed",
         _ZONE,
     ),
-    (_is("geometry", "bytea"), "MySQL's own bytes (SRID, then WKB), not a geometry of the store", "point"),
+    (_is("geometry", "bytea"), "MySQL's own bytes (SRID, then WKB), not a geometry of the store", "geometry"),
+    (_is("geometry", "point"), "the SRID of a point is dropped", "geometry"),
     (_is("vector", "real[]"), "a VECTOR is an array of real", "vector"),
     (
         lambda source, target: source.type == "binary" and target == "bytea",

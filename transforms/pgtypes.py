@@ -51,6 +51,7 @@ _ALIASES = {
     "jsonb": "jsonb",
     "point": "point",
     "vector": "vector",
+    "geometry": "geometry",
     "enum": "enum",
 }
 TARGET_BITS = {"smallint": 16, "integer": 32, "bigint": 64}
@@ -74,6 +75,17 @@ _FORM = re.compile(
         (?:\s+at\s+time\s+zone\s+'(?P<zone>[^']+)')?\s*$""",
     re.VERBOSE,
 )
+_GEOMETRY = re.compile(r"geometry\s*\(\s*([a-z]+)\s*(?:,\s*(\d{1,6})\s*)?\)", re.IGNORECASE)
+_SHAPES = {
+    name.lower(): name
+    for name in (
+        "Geometry", "Point", "LineString", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon",
+        "GeometryCollection",
+    )
+}  # fmt: skip
+"""Shapes of a PostGIS geometry that MySQL has too, as format_type() spells them; Geometry is any."""
+EXTENSIONS = {"citext": "citext", "vector": "vector", "geometry": "postgis"}
+"""Types that an extension brings along, and which one."""
 _SPLIT = ("timestamp without time zone", "timestamp with time zone", "time without time zone")
 
 
@@ -85,9 +97,12 @@ class PgType:
     arguments: tuple[int, ...] = ()
     array: bool = False
     zone: str | None = None
+    shape: str = ""
+    """Of PostGIS' geometry: the shape that it takes, `Point`; `arguments` may have its SRID then."""
 
     def __str__(self) -> str:
-        arguments = f"({','.join(map(str, self.arguments))})" if self.arguments else ""
+        listed = ",".join([*([self.shape] if self.shape else ()), *map(str, self.arguments)])
+        arguments = f"({listed})" if listed else ""
         if self.base in _SPLIT:
             head, _, tail = self.base.partition(" ")
             text = f"{head}{arguments} {tail}"
@@ -98,6 +113,10 @@ class PgType:
 
 def parse_type(text: str, **where: Any) -> PgType:
     """Read a type as people write it: `varchar(20)`, `timestamptz(6) at time zone 'Asia/Tokyo'`. Raises ConfigError."""
+    geometry = _GEOMETRY.fullmatch(text.strip())
+    if geometry is not None and geometry[1].lower() in _SHAPES:
+        srid = int(geometry[2] or 0)
+        return PgType("geometry", (srid,) if srid else (), shape=_SHAPES[geometry[1].lower()])
     head, *zone = re.split(r"\s+at\s+time\s+zone\s+", text, maxsplit=1, flags=re.IGNORECASE)
     match = _FORM.match(head.lower() + "".join(f" at time zone {name}" for name in zone))
     base = _ALIASES.get(re.sub(r"\s+", " ", match["base"] + (match["rest"] or ""))) if match else None

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from model.errors import ConfigError
 from model.tables import ColumnDef
 from transforms.casts import array_literal, refuse
+from transforms.ewkb import to_internal
 from transforms.plan import Cast
 
 Back = Callable[[bytes], bytes]
@@ -189,5 +190,6 @@ _MAKERS: dict[str, Callable[[ColumnDef, str], Back]] = {
     "inet_from_bytes": _inet_from_bytes,
     "utf8_from_bytes": _utf8_from_bytes,
     "point_from_geometry": _point_from_geometry,
+    "geometry_from_internal": lambda column, argument: to_internal,
     "vector_brackets": _vector_brackets,
 }

@@ -13,6 +13,7 @@ from model.errors import ConfigError
 from model.position import Flavour
 from model.tables import ColumnDef
 from transforms import casts
+from transforms.ewkb import geometry_from_internal
 from transforms.pgtypes import TARGET_BITS, PgType
 from transforms.plan import Cast
 from transforms.source_types import family, integer_bounds
@@ -291,6 +292,8 @@ def _fit_inet(fit: _Fit) -> _Answer:
 def _fit_geometry(fit: _Fit) -> _Answer:
     if fit.to == PgType("bytea"):
         return []
+    if fit.to.base == "geometry":
+        return [geometry_from_internal()]
     return [casts.point_from_geometry()] if fit.to == PgType("point") and fit.column.type == "point" else None
 
 
@@ -336,6 +339,6 @@ HINTS = {
     "time": "interval, time, text, varchar",
     "uuid": "uuid, bytea, text, varchar",
     "inet": "inet, text, varchar",
-    "geometry": "bytea, and point for POINT columns",
+    "geometry": "bytea, geometry with PostGIS, and point for POINT columns",
     "vector": "real[], double precision[], vector(n)",
 }

@@ -20,6 +20,7 @@ class TypePolicy:
     enum: Literal["text", "enum"] = "text"
     set: Literal["array", "text"] = "array"
     nul_characters: Literal["quarantine", "strip"] = "quarantine"
+    spatial: Literal["bytea", "geometry"] = "bytea"
 
     @staticmethod
     def of(defaults: Defaults, flavour: Flavour, zero_dates: ZeroDates | None = None) -> TypePolicy:
@@ -32,4 +33,5 @@ class TypePolicy:
             defaults.enum,
             defaults.set_,
             defaults.nul_characters,
+            defaults.spatial,
         )

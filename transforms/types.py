@@ -12,7 +12,7 @@ from model.errors import ConfigError
 from model.position import Flavour
 from model.tables import ColumnDef
 from transforms.names import literal, quoted, shorten
-from transforms.pgtypes import TARGET_BITS, PgType, parse_type
+from transforms.pgtypes import EXTENSIONS, TARGET_BITS, PgType, parse_type
 from transforms.plan import Cast
 from transforms.source_types import (
     BINARY_TYPES,
@@ -40,6 +40,13 @@ __all__ = [
     "integer_bounds",
     "source_spellings",
 ]
+
+
+_SHAPE_OF = {
+    "point": "Point", "linestring": "LineString", "polygon": "Polygon", "multipoint": "MultiPoint",
+    "multilinestring": "MultiLineString", "multipolygon": "MultiPolygon",
+}  # fmt: skip
+"""A GEOMETRYCOLLECTION column takes any shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +87,10 @@ def default_type(column: ColumnDef, policy: TypePolicy) -> PgType:
             if column.type in ("char", "varchar") and column.length:
                 return PgType("character varying", (column.length,))
             return PgType("text")
-        case "binary" | "geometry":
+        case "binary":
             return PgType("bytea")
+        case "geometry":
+            return _postgis(column, policy) if policy.spatial == "geometry" else PgType("bytea")
         case "enum":
             return PgType("enum") if policy.enum == "enum" else PgType("text")
         case "set":
@@ -107,6 +116,8 @@ def choose_type(column: ColumnDef, target_name: str, policy: TypePolicy, overrid
     if override:
         wanted = parse_type("text" if plus_check else override, column=column.name)
     kind = family(column)
+    if kind == "geometry" and wanted == PgType("geometry"):
+        wanted = _postgis(column, policy)
     if wanted.zone and kind not in ("datetime", "timestamp"):
         hint = "Leave AT TIME ZONE away."
         raise ConfigError(f"a {column.column_type} has no time zone", hint=hint, column=column.name)
@@ -139,8 +150,8 @@ def choose_type(column: ColumnDef, target_name: str, policy: TypePolicy, overrid
     if kind == "text" and column.type in ("char", "varchar") and column.length == 0:
         checks.append(f"{name} = ''")
     notes += [f"{step.name}: {step.reason}" for step in steps if not step.reversible]
-    if wanted.base in ("citext", "vector"):
-        notes.append(f"needs the extension {wanted.base} in the store")
+    if wanted.base in EXTENSIONS:
+        notes.append(f"needs the extension {EXTENSIONS[wanted.base]} in the store")
     collation = None
     if spelled == "text" or wanted.base == "character varying":
         collation = "C" if (column.collation or "").endswith("_bin") and kind in ("text", "enum") else None
@@ -158,6 +169,13 @@ def choose_type(column: ColumnDef, target_name: str, policy: TypePolicy, overrid
 def enum_type_name(table: str, column: str) -> str:
     """Name of the enum type that belongs to a target column."""
     return shorten(f"{table}_{column}_enum")
+
+
+def _postgis(column: ColumnDef, policy: TypePolicy) -> PgType:
+    """The geometry that takes just what the column takes: its shape, and its SRID where the source holds it to one."""
+    shape = _SHAPE_OF.get(column.type, "")
+    srid = (column.srid or 0) if policy.flavour is Flavour.MYSQL else 0
+    return PgType("geometry", (srid,) if srid else (), shape=shape or ("Geometry" if srid else ""))
 
 
 def _is_number(to: PgType) -> bool:

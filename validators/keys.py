@@ -89,7 +89,7 @@ def target_lookup(
     for position, index in enumerate(form.key):
         column = plan.columns[index].target
         to = base_of(column)
-        if to.array or to.base in ("point", "vector", "json", "jsonb"):
+        if to.array or to.base in ("point", "vector", "geometry", "json", "jsonb"):
             raise NotPushable(f"a key of type {column.type} cannot be looked up in the store")
         prefix = "\\x" if to.base == "bytea" else ""
         names.append((_escaped(quoted(column.name)), f"%s::text[]::{_escaped(column.type)}[]"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -12,7 +12,9 @@ from config.settings import Settings, StoreSettings
 from model.errors import CrossfadeError
 from stores.errors import translated
 from stores.postgres import PostgresConnection, connect_store, dsn_label
+from transforms.pgtypes import EXTENSIONS
 from transforms.plan import MigrationPlan
+from transforms.target import TargetTable
 
 _FACTS = """
 SELECT current_setting('server_version_num')::int, current_setting('server_version'), current_user::text,
@@ -59,6 +61,8 @@ class StoreFacts:
     slots_used: int = 0
     filled: tuple[str, ...] = ()
     """Target tables that hold rows already, quoted."""
+    extensions: Mapping[str, str] = field(default_factory=dict)
+    """Extensions that the plan's types need → "there", "installable", or "" when the server does not have them."""
     started: bool = False
     """Whether this migration has a checkpoint here."""
     targets: frozenset[str] = frozenset()
@@ -143,10 +147,23 @@ def _facts(
             slots=slots,
             slots_used=taken,
             filled=filled,
+            extensions=_extensions(connection, plan.targets_of(name) if plan else ()),
             started=_started(connection, settings.name),
             targets=frozenset(f"{schema}.{table}" for schema, table in targets),
             source_bytes=source_bytes,
         )
+
+
+def _extensions(connection: PostgresConnection, targets: Iterable[TargetTable]) -> dict[str, str]:
+    types = {column.type.partition("(")[0] for target in targets for column in target.columns}
+    wanted = sorted({EXTENSIONS[name] for name in types & EXTENSIONS.keys()})
+    rows = connection.execute(
+        "SELECT w.name, CASE WHEN e.oid IS NOT NULL THEN 'there' WHEN a.name IS NOT NULL THEN 'installable' ELSE '' END"
+        " FROM unnest(%s::text[]) AS w(name) LEFT JOIN pg_extension e ON e.extname = w.name"
+        " LEFT JOIN pg_available_extensions a ON a.name = w.name",
+        (wanted,),
+    ).fetchall()
+    return {str(name): str(state) for name, state in rows}
 
 
 def _has_rows(connection: PostgresConnection, schema: str, table: str) -> bool:

@@ -90,6 +90,22 @@ def grants(facts: StoreFacts) -> Iterator[Result]:
         yield ok(f"{facts.role} may create schemas and tables")
 
 
+@store_check("store_extensions", "the store has the types that the plan names")
+def extensions(facts: StoreFacts) -> Iterator[Result]:
+    if facts.error is not None:
+        return
+    lacking = {name: state for name, state in facts.extensions.items() if state != "there"}
+    for name, state in lacking.items():
+        why = "is not in the database" if state else "is not installed on the server"
+        first = "" if state else f"; first install its package there (PostgreSQL {facts.version // 10000})"
+        yield block(
+            f"the extension {name}, which the plan's types need, {why}",
+            f"CREATE EXTENSION {name};  -- as a superuser{first}",
+        )
+    if not lacking:
+        yield ok(f"has {', '.join(facts.extensions)}" if facts.extensions else "no extension is needed")
+
+
 @store_check("store_replication_role", "our role may write without firing triggers and foreign keys")
 def replication_role(facts: StoreFacts) -> Iterator[Result]:
     if facts.error is not None:

@@ -187,7 +187,10 @@ class PlanStatements:
         """ctid of one row that equals the given one in every column."""
         parts = []
         for column, name in zip(self.plan.columns, self._quoted, strict=True):
-            if column.target.type in _NO_EQUALITY:
+            if column.target.type.startswith("geometry"):
+                # Its operator is found by the search path, and this is the text that it prints.
+                parts.append(sql.SQL("{}::text IS NOT DISTINCT FROM %s").format(name))
+            elif column.target.type in _NO_EQUALITY:
                 kind = sql.SQL("json" if column.target.type == "json" else "xml")
                 parts.append(sql.SQL("{}::text IS NOT DISTINCT FROM %s::{}::text").format(name, kind))
             else:

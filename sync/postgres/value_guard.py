@@ -111,8 +111,9 @@ def function_body(domain: str, table: TargetTable, limits: Iterable[ValueLimit])
 
 def _refusal(domain: str, table: TargetTable, limit: ValueLimit) -> str:
     column = quoted(limit.column)
-    # Types without an equality operator are compared as text.
-    text = "::text" if {one.name: one.type for one in table.columns}.get(limit.column) in ("json", "point") else ""
+    # Types without an equality operator, or with one that the search path may not find, are compared as text.
+    kind = {one.name: one.type for one in table.columns}.get(limit.column, "")
+    text = "::text" if kind in ("json", "point") or kind.startswith("geometry") else ""
     rows = f"{limit.rows} AND " if limit.rows else ""
     message = f"crossfade: the source's column {limit.source} cannot hold this value of {_shown(table)}.{limit.column}"
     hint = f"Write a value that it can hold, or give up the way back: crossfade finalize {domain}"

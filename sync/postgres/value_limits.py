@@ -359,6 +359,19 @@ def _vector(value: _Value, column: ColumnDef) -> Iterator[str]:
         yield f"cardinality({value.sql}) <= {column.length} AND array_position({value.sql}, NULL) IS NULL"
 
 
+def _geometry(value: _Value, column: ColumnDef) -> Iterator[str]:
+    """By EWKB (transforms/ewkb.py): functions of PostGIS may not be on the writer's search path.
+
+    Parts of a collection are judged by the reverse stream only.
+    """
+    if value.type.base == "geometry":
+        text = f"{value.sql}::text"
+        shape, flags = f"substr({text}, 3, 2)", f"substr({text}, 9, 2)"
+        yield f"{flags} IN ('00', '20') AND {shape} BETWEEN '01' AND '07'"
+        count = f"substr({text}, CASE {flags} WHEN '20' THEN 19 ELSE 11 END, 8)"
+        yield f"CASE {shape} WHEN '01' THEN {text} NOT LIKE '%F87F' WHEN '07' THEN true ELSE {count} <> '00000000' END"
+
+
 def _scale(kind: PgType) -> int:
     """Decimals that a numeric keeps at most."""
     if not kind.arguments:
@@ -382,4 +395,5 @@ _RULES: Final[dict[str, Callable[[_Value, ColumnDef], Iterator[str]]]] = {
     "time": _time,
     "inet": _inet,
     "vector": _vector,
+    "geometry": _geometry,
 }

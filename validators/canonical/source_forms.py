@@ -42,6 +42,12 @@ def source_sql(plan: ColumnPlan, table: TableDef) -> str:
     return _copied(plan, column)
 
 
+def _ewkb(hexed: str) -> str:
+    """See transforms/ewkb.py: byte order, shape with the SRID's flag, SRID, the rest. Positions are those of digits."""
+    flagged = f"CONCAT(SUBSTR({hexed}, 9, 8), '20', SUBSTR({hexed}, 1, 8), SUBSTR({hexed}, 19))"
+    return f"IF(SUBSTR({hexed}, 1, 8) = '00000000', SUBSTR({hexed}, 9), {flagged})"
+
+
 def _bytes(field: object) -> bytes:
     if not isinstance(field, bytes):
         raise NotPushable("its value is not a text")
@@ -119,7 +125,9 @@ def _copied(plan: ColumnPlan, column: ColumnDef) -> str:
             if to.base in _TEXTS or to.base == "json" or (not casts and to.base in INTEGERS | {"date"}):
                 return text_sql(column)
         case "binary" | "geometry":
-            casts = _casts(plan, "uuid_from_bytes", "utf8_from_bytes")
+            casts = _casts(plan, "uuid_from_bytes", "utf8_from_bytes", "geometry_from_internal")
+            if to.base == "geometry":
+                return _ewkb(f"HEX({name})")
             if to.base in ("bytea", "uuid"):
                 return f"LOWER(HEX({name}))"
             if "utf8_from_bytes" in casts:

@@ -88,6 +88,8 @@ def target_form(column: TargetColumn) -> TargetForm:
             return TargetForm(wall, wall, False, _instant, how=INSTANT)
         case "jsonb":
             return TargetForm(text, text, True, _document, _same_document, how=DOCUMENT)
+        case "geometry":
+            return TargetForm(text, text, False, bytes.upper)
         case "point" | "vector":
             return TargetForm(text, text, False, _floats)
         case _:

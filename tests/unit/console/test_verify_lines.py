@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from console.render import proof_line
+from io import StringIO
+
+from rich.console import Console
+
+from console.render import proof_line, tables_table
 from console.verify_progress import progress_line
 from sync.progress import ProgressMeter
 
@@ -33,3 +37,32 @@ def test_proofs_never_show_as_whole_before_they_are() -> None:
         "proven 99.9 % of 1,000,000 rows  oldest proof 1m30s  1 of 1 tables not whole  "
         "1 chunks differ: crossfade verify findings"
     )
+
+
+def test_what_a_store_computes_has_a_line_among_the_tables() -> None:
+    proof = {"percent": 100.0, "oldest_age_s": 90.0, "why": ""}
+    document = {
+        "tables": [
+            {
+                "plan": "shop.people>main:public.people",
+                "store": "main",
+                "phase": "streaming",
+                "rows_copied": 3,
+                "reason": "",
+            }
+        ],
+        "verification": {
+            "tables": [
+                {"plan": "shop.people>main:public.people", **proof},
+                {"plan": "lookup>main:public.people.country", **proof, "percent": 0.0, "why": "2 rows differ"},
+                {"plan": "shop.gone>main:public.gone", **proof},
+            ]
+        },
+    }
+    screen = Console(width=200, record=True, file=StringIO())
+    screen.print(tables_table(document))
+    lines = [line.split() for line in screen.export_text().splitlines()[1:]]
+    assert lines == [
+        ["shop.people>main:public.people", "main", "streaming", "3", "100.0", "%", "1m30s"],
+        ["lookup>main:public.people.country", "main", "computed", "–", "0.0", "%", "1m30s", "2", "rows", "differ"],
+    ]

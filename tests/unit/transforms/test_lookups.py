@@ -57,6 +57,12 @@ def test_by_another_unique_key_and_an_enum_becomes_text() -> None:
     assert lookup.type == "text" and lookup.lookup is not None and lookup.lookup.key_types == ("text",)
 
 
+def test_a_type_of_an_extension_becomes_text() -> None:
+    """The store's functions could not name it: `citext` may be in any schema."""
+    lookup = people(RULE, tables={"countries": {"types": {"name": "citext"}}}).target.column("country")
+    assert lookup.type == "text" and lookup.lookup is not None and lookup.lookup.type == "text"
+
+
 def test_a_masked_value_stays_masked() -> None:
     plan = people(RULE, tables={"countries": {"mask": {"name": "last4"}}})
     lookup = plan.target.column("country").lookup
