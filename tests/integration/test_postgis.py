@@ -88,7 +88,7 @@ def test_there_and_back(source_db: SourceDatabase, spatial_db: StoreDatabase, tm
         assert store.rows(SEEN) == seen
         bed.change(
             f"UPDATE places SET p = {points(mysql, 2.5, 48)}, g = NULL WHERE id = 1",
-            f"UPDATE places SET g = {shape('MULTIPOINT((1 1),(2 2))')} WHERE id = 2",
+            f"UPDATE places SET g = {shape('MULTIPOINT(1 1,2 2)')} WHERE id = 2",
             "DELETE FROM places WHERE id = 3",
             f"INSERT INTO places VALUES (4, {points(mysql, 1, 2)}, {shape('MULTIPOLYGON(((0 0,1 0,1 1,0 0)))')},"
             f" {shape(mixed)})",
