@@ -115,7 +115,7 @@ class _Table:
         here, there = source.digests(leaves), target.digests(leaves)
         unequal = differing(here, there)
         if unequal:
-            yield from candidates(source, target, leaves, unequal, here, there, Span().conditions(plan))
+            yield from candidates(source, target, leaves, unequal, here, there, Span())
 
     def _without_key(self) -> Iterator[tuple[StrandedChange, ...]]:
         """Rows are held by their hashes: what one side has more often than the other."""

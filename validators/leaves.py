@@ -16,6 +16,7 @@ from transforms.names import quoted, quoted_mysql
 from transforms.plan import ColumnKind, TablePlan
 from transforms.types import INTEGER_BITS
 from validators.canonical.target_forms import INTEGERS, base_of
+from validators.spans import Span
 
 Digest = tuple[int, int]
 """Number of rows, sum of their hashes."""
@@ -23,8 +24,8 @@ Digests = Mapping[int, Digest]
 
 MOST_LEAVES: Final = 200_000
 MOST_BUCKETS: Final = 1 << 16
-MOST_RANGES: Final = 400
-"""Ranges in one statement."""
+MOST_RANGES: Final = 100
+"""Ranges in one statement. Both servers hold each row that they find against one range after the other."""
 FINER: Final = 16
 SPARSE: Final = 4
 """A key column is fine enough when it can tell at least a quarter as many leaves as are wanted."""
@@ -97,15 +98,31 @@ class Leaves:
         """Buckets of about a sixteenth of the size."""
         return Leaves(None, None, min(MOST_BUCKETS * FINER, self.divisor * FINER))
 
-    def conditions(self, leaves: Iterable[int], row_hash: tuple[str, str]) -> tuple[str, str]:
-        """Conditions of the rows of some leaves on source and store; `row_hash` is their SQL on both."""
-        chosen = sorted(leaves)
-        if self.source_column is None or self.target_column is None:
-            listed = ", ".join(map(str, chosen))
-            mask = self.divisor - 1
-            return f"({row_hash[0]}) & {mask} IN ({listed})", f"(({row_hash[1]}) & {mask}) IN ({listed})"
+    def conditions(
+        self, leaves: Iterable[int], row_hash: tuple[str, str], plan: TablePlan, span: Span
+    ) -> tuple[str, str]:
+        """Conditions of the rows of some leaves in a span on source and store; `row_hash` is their SQL on both.
+
+        Ranges of the span's own column are cut to it instead of a second condition: given both, PostgreSQL may read
+        the whole span and hold each of its rows against all ranges.
+        """
+        if self.target_column is not None and span.column == self.target_column:
+            return self._ranges(span.clipped(*self.range_of(leaf)) for leaf in sorted(leaves))
+        here, there = self._chosen(leaves, row_hash)
+        within = span.conditions(plan)
+        return f"{here} AND {within[0]}", f"{there} AND {within[1]}"
+
+    def _chosen(self, leaves: Iterable[int], row_hash: tuple[str, str]) -> tuple[str, str]:
+        if self.by_key:
+            return self._ranges(self.range_of(leaf) for leaf in sorted(leaves))
+        listed = ", ".join(map(str, sorted(leaves)))
+        mask = self.divisor - 1
+        return f"({row_hash[0]}) & {mask} IN ({listed})", f"(({row_hash[1]}) & {mask}) IN ({listed})"
+
+    def _ranges(self, of_leaves: Iterable[tuple[int, int]]) -> tuple[str, str]:
+        assert self.source_column is not None and self.target_column is not None
         source, target = quoted_mysql(self.source_column), quoted(self.target_column)
-        ranges = merged(self.range_of(leaf) for leaf in chosen)
+        ranges = merged(of_leaves)
         # BETWEEN a negative number and another is no range of an unsigned column: the source would scan the table.
         least = 0 if self.unsigned else min((low for low, _ in ranges), default=0)
         return (

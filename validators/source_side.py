@@ -113,18 +113,25 @@ class SourceSide:
 
     def hashes(
         self, leaves: Leaves, chosen: Sequence[int], condition: str, within: str = EVERYTHING
-    ) -> Iterator[tuple[CanonicalRow, int]]:
-        """Key and hash of every row of the chosen leaves that meets `within`; `condition` is that of the leaves."""
+    ) -> Iterator[tuple[Sequence[bytes | None], int]]:
+        """Key as `read_key` takes it, and hash, of every row of the chosen leaves.
+
+        `condition` is that of these rows, `within` one of more rows that does not ask for their hashes.
+        """
         if not self.pushed:
             wanted = set(chosen)
-            for row in self.rows(f"{condition} AND {within}" if leaves.by_key else within):
+            for row in self.rows(condition if leaves.by_key else within):
                 row_hash = self.form.hash(row)
                 if leaves.by_key or leaves.of(None, row_hash) in wanted:
                     yield self.form.key_of(row), row_hash
             return
         query = f"SELECT {self._keys.columns}, {self._hash} FROM {self._from} WHERE {self._where} AND {condition}"
-        for raw in raw_rows(self.connection, f"{query} AND {within}"):
-            yield self.canonical_key(self._keys.row(raw)), int(raw[-1] or 0)
+        for raw in raw_rows(self.connection, query):
+            yield raw, int(raw[-1] or 0)
+
+    def read_key(self, read: Sequence[bytes | None]) -> CanonicalRow:
+        """The canonical key of what `hashes` gave: few of its rows need one."""
+        return self.canonical_key(self._keys.row(read)) if self.pushed else tuple(read)
 
     def edge_keys(self, number: int) -> Iterator[CanonicalRow]:
         """The lowest and the highest keys, `number` of each."""

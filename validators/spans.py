@@ -68,6 +68,10 @@ class Span:
         """Whether a value of the column lies in it."""
         return (self.low is None or self.low <= value) and (self.high is None or value <= self.high)
 
+    def clipped(self, low: int, high: int) -> tuple[int, int]:
+        """The part of a range of the column that lies in it."""
+        return low if self.low is None else max(low, self.low), high if self.high is None else min(high, self.high)
+
     def halves(self, low: int, high: int) -> tuple[Span, Span] | None:
         """Two spans that cover it, given the lowest and highest value in it; None when it has one value only."""
         if self.column is None or low >= high:

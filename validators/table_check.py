@@ -142,7 +142,7 @@ class TableCheck:
         unequal = differing(here, there)
         result = RowResult(window=window)
         if unequal:
-            result = self._rows(leaves, unequal, here, there, within, most_findings)
+            result = self._rows(leaves, unequal, here, there, span, most_findings)
             result.findings = [_placed(leaves, found) for found in result.findings]
         verdict = self._by_rows(mode, result)
         why = verdict.why
@@ -174,7 +174,7 @@ class TableCheck:
         unequal: Sequence[int],
         here: Digests,
         there: Digests,
-        within: tuple[str, str],
+        span: Span,
         most_findings: int,
     ) -> RowResult:
         if most_findings <= 0:
@@ -187,11 +187,11 @@ class TableCheck:
         if self.source.pushed and not leaves.by_key and rows > REFINE_ROWS:
             # Finding the rows of a bucket takes a scan of the table, so a second scan that leaves fewer of them pays.
             leaves = leaves.finer()
-            here, there = self._both(leaves, within)
+            here, there = self._both(leaves, span.conditions(self.plan))
             unequal = differing(here, there)
         check = RowCheck(self.source, self.target, self.form, self.alignment, self.changes, most_findings)
         result = RowResult()
-        for keys in candidates(self.source, self.target, leaves, unequal, here, there, within):
+        for keys in candidates(self.source, self.target, leaves, unequal, here, there, span):
             check.run(keys, result)
             if result.stopped:
                 break

@@ -52,10 +52,15 @@ class TargetSide:
         with translated(self._where):
             return {int(leaf): (int(rows), int(total)) for leaf, rows, total in self.connection.execute(query.encode())}
 
-    def hashes(self, condition: str) -> Iterator[tuple[CanonicalRow, int]]:
-        """Key and hash of every row that meets `condition`."""
-        for *key, row_hash in self._stream(f"SELECT {self._keys}, {self.hash_sql} FROM {self._rows} AND ({condition})"):
-            yield self._canonical_key(key), int(row_hash)
+    def hashes(self, condition: str) -> list[tuple[Sequence[Any], int]]:
+        """Key as `read_key` takes it, and hash, of every row that meets `condition`: of a batch, they are held."""
+        query = f"SELECT {self._keys}, {self.hash_sql} FROM {self._rows} AND ({condition})"
+        with translated(self._where):
+            return [(read, read[-1]) for read in self.connection.execute(query.encode()).fetchall()]
+
+    def read_key(self, read: Sequence[Any]) -> CanonicalRow:
+        """The canonical key of what `hashes` gave: few of its rows need one."""
+        return self._canonical_key(read[:-1])
 
     def rows(self, condition: str) -> Iterator[CanonicalRow]:
         """Canonical rows that meet `condition`."""

@@ -11,6 +11,8 @@ from tests.unit.validators.test_record import plan_of
 from validators.count_check import tails
 from validators.keyless_check import _minus, _present
 from validators.leaves import KeyRange, Leaves, batches, cut, differing, merged
+from validators.localise import unequal_hashes
+from validators.spans import Span
 from validators.touched import Touched
 
 
@@ -74,13 +76,33 @@ def test_what_came_and_went_after_a_reading_is_a_tail(moves: list[dict[int, int]
 
 
 def test_an_unsigned_column_is_asked_for_no_negative_number() -> None:
-    signed, unsigned = (Leaves("id", "id", 10, unsigned=flag) for flag in (False, True))
-    assert signed.conditions([0, 2], ("", "")) == (
-        "(`id` BETWEEN -9 AND 9 OR `id` BETWEEN 20 AND 29)",
-        '("id" BETWEEN -9 AND 9 OR "id" BETWEEN 20 AND 29)',
+    signed, unsigned = (Leaves("c0", "c0", 10, unsigned=flag) for flag in (False, True))
+    assert _asked(signed, Span()) == (
+        "(`c0` BETWEEN -9 AND 9 OR `c0` BETWEEN 20 AND 29) AND 1 = 1",
+        '("c0" BETWEEN -9 AND 9 OR "c0" BETWEEN 20 AND 29) AND true',
     )
     # The store's column may hold one all the same, and its row is in the leaf.
-    assert unsigned.conditions([0, 2], ("", "")) == (
-        "(`id` BETWEEN 0 AND 9 OR `id` BETWEEN 20 AND 29)",
-        '("id" BETWEEN -9 AND 9 OR "id" BETWEEN 20 AND 29)',
+    assert _asked(unsigned, Span()) == (
+        "(`c0` BETWEEN 0 AND 9 OR `c0` BETWEEN 20 AND 29) AND 1 = 1",
+        '("c0" BETWEEN -9 AND 9 OR "c0" BETWEEN 20 AND 29) AND true',
     )
+
+
+def test_ranges_are_cut_to_a_span_of_their_own_column() -> None:
+    leaves = Leaves("c0", "c0", 10)
+    assert _asked(leaves, Span("c0", 5, 22)) == (
+        "(`c0` BETWEEN 5 AND 9 OR `c0` BETWEEN 20 AND 22)",
+        '("c0" BETWEEN 5 AND 9 OR "c0" BETWEEN 20 AND 22)',
+    )
+    assert _asked(leaves, Span("c0", None, 22))[1] == '("c0" BETWEEN -9 AND 9 OR "c0" BETWEEN 20 AND 22)'
+    assert _asked(leaves, Span("c1", 5, None))[1] == ('("c0" BETWEEN -9 AND 9 OR "c0" BETWEEN 20 AND 29) AND "c1" >= 5')
+
+
+def _asked(leaves: Leaves, span: Span) -> tuple[str, str]:
+    return leaves.conditions([0, 2], ("", ""), plan_of("integer", "integer", key=(0, 1)), span)
+
+
+@given(st.lists(st.integers(0, 5)), st.lists(st.integers(0, 5)))
+def test_hashes_are_unequal_when_one_side_has_them_more_often(source: list[int], target: list[int]) -> None:
+    unequal = unequal_hashes(source, target)
+    assert all((source.count(one) != target.count(one)) == (one in unequal) for one in range(6))
