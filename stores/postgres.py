@@ -29,6 +29,7 @@ SELECT set_config('search_path', concat_ws(', ', nullif(current_setting('search_
                   string_agg(DISTINCT quote_ident(n.nspname), ', ')), false)
   FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
  WHERE e.extname IN ('postgis', 'vector', 'citext') AND n.nspname <> ALL (current_schemas(true))
+HAVING count(*) > 0
 """
 """Types of extensions are known by their bare names wherever they live; what was found before is found first still."""
 
@@ -48,6 +49,10 @@ def connect_store(dsn: SecretStr, *, application: str = "crossfade", autocommit:
             client_encoding="UTF8",
             options="-c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=1",
         )
-        connection.execute(_FIND_EXTENSIONS)
-        connection.autocommit = autocommit
+        try:
+            connection.execute(_FIND_EXTENSIONS)
+            connection.autocommit = autocommit
+        except BaseException:
+            connection.close()
+            raise
         return connection
