@@ -13,7 +13,7 @@ from typing import Any, Final
 from cutover.final_check import FinalCheck
 from cutover.site import Site
 from cutover.trips import TripFigures
-from stores.errors import translated
+from sync.mysql.open_transactions import oldest_writer_s
 from sync.mysql.source_ids import next_auto_increments
 from sync.postgres.sequences import next_ids
 
@@ -84,10 +84,4 @@ def _timed(step: str, act: Callable[[], Any]) -> Part:
 
 def _oldest_writer_s(site: Site) -> float:
     """Closing waits for writers in flight: the oldest there is now stands for those to come."""
-    with translated("source"), site.source().cursor() as cursor:
-        cursor.execute(
-            "SELECT COALESCE(MAX(TIMESTAMPDIFF(SECOND, trx_started, NOW())), 0) FROM information_schema.INNODB_TRX "
-            "WHERE trx_rows_modified > 0"
-        )
-        row = cursor.fetchone()
-    return float(row[0]) if row else 0.0
+    return oldest_writer_s(site.source())

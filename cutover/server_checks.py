@@ -16,6 +16,7 @@ from stores.mysql import MysqlConnection, connect_source, variables
 from stores.postgres import connect_store
 from sync.mysql.catalog import read_tables
 from sync.mysql.literals import quoted_name
+from sync.mysql.open_transactions import writers_older_than
 from sync.postgres import slots
 from sync.postgres.store_catalog import read_store
 
@@ -147,17 +148,14 @@ def slots_reserved(site: Site, stop: threading.Event) -> GateResult:
 
 def old_writers(site: Site, stop: threading.Event) -> GateResult:
     """No transaction on the source has been writing for long: closing waits for them."""
-    with translated("source"), site.source().cursor() as cursor:
-        cursor.execute(
-            "SELECT trx_mysql_thread_id, TIMESTAMPDIFF(SECOND, trx_started, NOW()) FROM information_schema.INNODB_TRX "
-            "WHERE trx_rows_modified > 0 AND TIMESTAMPDIFF(SECOND, trx_started, NOW()) > %s ORDER BY trx_started",
-            (OLD_WRITER_S,),
-        )
-        found = cursor.fetchall()
-    shown = ", ".join(f"connection {thread}: {age} s" for thread, age in found[:3])
+    found = writers_older_than(site.source(), OLD_WRITER_S)
+    shown = ", ".join(
+        f"{f'connection {thread}' if thread else 'a prepared XA transaction'}: {age} s" for thread, age in found[:3]
+    )
     return GateResult(
         "old_writers", not found, shown or "none", f"none older than {OLD_WRITER_S:.0f} s",
-        "End them (KILL the connection on the source), or wait.",
+        "End them (KILL the connection on the source), or wait. What ends a prepared XA transaction, says: "
+        "crossfade assess --only prepared_xa",
     )  # fmt: skip
 
 

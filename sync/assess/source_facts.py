@@ -16,7 +16,8 @@ from stores.errors import translated
 from stores.mysql import MysqlConnection, ServerInfo, connect_source, lists_replicas, probe, variables
 from sync.assess.privileges import Privileges
 from sync.mysql.catalog import read_catalog
-from sync.mysql.prepared_xa import PreparedXa, oldest_left_s, prepared_xa
+from sync.mysql.open_transactions import oldest_left_s
+from sync.mysql.prepared_xa import PreparedXa, prepared_xa
 from transforms.compile import compile_plan
 from transforms.plan import MigrationPlan
 from transforms.rules import rule_of, skip_reason
@@ -102,7 +103,7 @@ def gather_source(connection: MysqlConnection[Any], settings: Settings) -> Sourc
             plan_error = error
     with closing(connect_source(settings.source, use_unicode=False)) as raw:
         waiting = prepared_xa(raw)
-        waiting_s = oldest_left_s(raw) if waiting else None
+        waiting_s = _left_s(raw) if waiting else None
     return SourceFacts(
         settings=settings,
         info=info,
@@ -124,6 +125,13 @@ def gather_source(connection: MysqlConnection[Any], settings: Settings) -> Sourc
         plan_error=plan_error,
         connection=connection,
     )
+
+
+def _left_s(connection: MysqlConnection[Any]) -> int | None:
+    try:
+        return oldest_left_s(connection)
+    except AccessDenied:
+        return None
 
 
 def _user(connection: MysqlConnection[Any]) -> str:

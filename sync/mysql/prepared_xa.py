@@ -1,4 +1,4 @@
-"""XA transactions that a source has prepared and that nobody has committed or taken back: which, and since when.
+"""XA transactions that a source has prepared and that nobody has committed or taken back.
 
 `connection` is one of `use_unicode=False`: the names are bytes of any kind, and are marked as text.
 """
@@ -53,26 +53,6 @@ def prepared_xa(connection: MysqlConnection[Any]) -> tuple[PreparedXa, ...] | No
             return None
         raise
     return tuple(_named(row) for row in rows)
-
-
-def oldest_left_s(connection: MysqlConnection[Any]) -> int | None:
-    """Age in seconds of the oldest transaction whose session is gone; None without one, or when it is not ours to see.
-
-    Only a prepared transaction outlives its session. After a restart of the server its age counts from then on.
-    """
-    # InnoDB gives the start in the system's time zone, whatever the session's is.
-    now = "CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', 'SYSTEM')"
-    query = (
-        f"SELECT MAX(TIMESTAMPDIFF(SECOND, trx_started, {now})) FROM information_schema.innodb_trx"
-        " WHERE trx_mysql_thread_id = 0"
-    )
-    try:
-        with translated("source"), connection.cursor(Cursor) as cursor:
-            cursor.execute(query)
-            row = cursor.fetchone()
-    except AccessDenied:
-        return None
-    return max(0, int(row[0])) if row and row[0] is not None else None
 
 
 def _named(row: Sequence[Any]) -> PreparedXa:
