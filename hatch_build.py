@@ -28,7 +28,7 @@ else:
         Hook = object
 
 ROOT = Path(__file__).resolve().parent
-MODULES = ("sink", "forms", "temporals", "jsonb", "kernel", "json_text", "result_lines", "result_records")
+MODULES = ("sink", "forms", "temporals", "jsonb", "kernel", "json_text", "result_lines", "result_records", "runs")
 """Modules of sync/mysql that are compiled, all or none: compiled ones call each other's C functions."""
 DIRECTIVES = {
     "language_level": "3",

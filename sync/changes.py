@@ -14,8 +14,9 @@ from model.rows import Field, Op, Row, RowChange, Undecodable
 from model.tables import TableDef, TableId
 from stores.control.schema_history import SchemaHistory
 from sync.ddl_policy import Meaning, judge
+from sync.mysql.event_run import Part, Run, row_events
 from sync.mysql.event_types import DELETE_ROWS, IGNORABLE, ROWS, WRITE_ROWS, EventType, event_name
-from sync.mysql.events import EventHeader, TableMap, parse_query, parse_rows_target, parse_table_map, parse_xa_prepare
+from sync.mysql.events import EventHeader, TableMap, parse_query, parse_table_map, parse_xa_prepare
 from sync.mysql.lines import LineDecoder, RowLines, line_decoder
 from sync.mysql.reverse_tables import mark_table
 from sync.mysql.transactions import GTID_EVENTS, xa_verdict
@@ -23,9 +24,16 @@ from transforms.plan import TablePlan
 
 NO_FOREIGN_KEY_CHECKS: Final = 2
 """Flag of a row event: the session ran with foreign_key_checks=0, so nothing cascaded."""
+_FLAGS_AT: Final = 6
+"""Where the flags stand in the body, after the number of the table."""
 
 _TRANSACTIONAL_ENGINES: Final = frozenset({"innodb", "rocksdb", "tokudb", "ndbcluster", "xtradb"})
-_PASSED_OVER: Final = IGNORABLE | GTID_EVENTS | {EventType.XID, EventType.INTVAR, EventType.RAND, EventType.USER_VAR}
+_PASSED_OVER: Final = (
+    IGNORABLE
+    | GTID_EVENTS
+    | ROWS
+    | {EventType.TABLE_MAP, EventType.XID, EventType.INTVAR, EventType.RAND, EventType.USER_VAR}
+)
 _LOADS: Final = frozenset({EventType.BEGIN_LOAD_QUERY, EventType.APPEND_BLOCK, EventType.DELETE_FILE})
 _CACHED: Final = 10_000
 _XA_LONGEST: Final = 400
@@ -65,6 +73,9 @@ class Transaction(Protocol):
 
     def events(self) -> Iterator[tuple[EventHeader, Body]]:
         """Header and body of each event."""
+
+    def parts(self) -> Iterator[Part]:
+        """The same with row events and their table maps together."""
 
 
 class RowDecoder(Protocol):
@@ -234,6 +245,32 @@ class _Mapped:
         return found[1]
 
 
+class _Known:
+    """A table map, what it means to us, and what decodes the row events that follow it."""
+
+    __slots__ = ("_asked", "_wanted", "first", "mapped", "mark", "ours", "table", "table_map", "transactional", "until")
+
+    def __init__(self, table: TableId, table_map: TableMap, *, ours: bool, mark: bool, transactional: bool) -> None:
+        self.table = table
+        self.table_map = table_map
+        self.ours = ours
+        self.mark = mark
+        self.transactional = transactional
+        """What a rolled back transaction did to it did not happen."""
+        self.mapped: _Mapped | None = None
+        self.first: float = 0
+        self.until: float = 0
+        """`mapped` holds for transactions from the first number up to the second."""
+        self._asked: frozenset[TableId] = frozenset()
+        self._wanted = False
+
+    def is_in(self, tables: frozenset[TableId]) -> bool:
+        """Whether the table is one of these; quick for the same set as before."""
+        if tables is not self._asked:
+            self._asked, self._wanted = tables, self.table in tables
+        return self._wanted
+
+
 class ChangeReader:
     """Reads the changes of `tables` (source table → the definition that the plans were compiled for)."""
 
@@ -260,8 +297,8 @@ class ChangeReader:
         self._make = make_decoder
         self._make_lines = make_lines
         self._mariadb = mariadb
-        self._maps: dict[bytes, tuple[TableId, TableMap]] = {}
-        self._decoders: dict[bytes, _Mapped] = {}
+        self._maps: dict[bytes, _Known] = {}
+        """By the body of their event: a table that did not change has the same one every time."""
 
     def batches(self, transaction: Transaction, wanted: frozenset[TableId]) -> Iterator[RowsBatch]:
         """Row changes of the wanted tables in order.
@@ -271,36 +308,34 @@ class ChangeReader:
         """
         if len(self._maps) >= _CACHED:
             self._maps.clear()
-            self._decoders.clear()
-        open_maps: dict[int, bytes] = {}
+        maps: dict[int, bytes] = {}
         touched = rows = prepared = undecided = False
-        for header, body in transaction.events():
-            kind = header.type
-            if kind in ROWS:
+        for part in transaction.parts():
+            for raw, kind, body in row_events(part, maps):
                 rows = True
-                table_id, flags = parse_rows_target(body)
-                raw = open_maps.get(table_id)
-                if raw is None:
-                    raise UndecodableRow("a row event has no table map before it", table_id=table_id)
-                table = self._maps[raw][0]
-                if table not in self._tables:
-                    continue
-                touched = True
-                if table in wanted and not self._undone(transaction, table):
-                    encoded = EncodedRows(self._mapped(raw, transaction.seq), kind, body)
-                    cascades = not flags & NO_FOREIGN_KEY_CHECKS
-                    yield RowsBatch(table, encoded, cascades, len(body))
-            elif kind == EventType.TABLE_MAP:
-                table_map = self._table_map(body)
-                open_maps[table_map.table_id] = body
-                if self._mark is not None and self._maps[body][0] == self._mark:
+                known = self._maps.get(raw) or self._known(raw)
+                if known.mark:
                     if touched:
                         raise UnsupportedChange(
                             "a transaction of the reverse stream does not begin with its mark",
                             hint="The source writes tables of other engines apart; take them out of the domain.",
                         )
                     return
-            elif kind == EventType.QUERY:
+                if not known.ours:
+                    continue
+                touched = True
+                if known.is_in(wanted) and not (transaction.rolled_back and known.transactional):
+                    yield RowsBatch(
+                        known.table,
+                        EncodedRows(self._mapped(known, transaction.seq), kind, body),
+                        not body[_FLAGS_AT] & NO_FOREIGN_KEY_CHECKS,
+                        len(body),
+                    )
+            if isinstance(part, Run):
+                continue
+            header, body = part
+            kind = header.type
+            if kind == EventType.QUERY:
                 if b"XA " in body[-_XA_LONGEST:] and (verdict := xa_verdict(parse_query(body).text)) is not None:
                     undecided = False
                     if verdict.committed and wanted and not (prepared or rows):
@@ -320,20 +355,25 @@ class ChangeReader:
                 hint="An older version wrote the relay. Copy anew: crossfade start --fresh --confirm NAME",
             )
 
-    def _table_map(self, body: bytes) -> TableMap:
-        found = self._maps.get(body)
-        if found is None:
-            table_map = parse_table_map(body, mariadb=self._mariadb)
-            found = self._maps[body] = (TableId(table_map.schema, table_map.table), table_map)
-        return found[1]
+    def _known(self, raw: bytes) -> _Known:
+        table_map = parse_table_map(raw, mariadb=self._mariadb)
+        table = TableId(table_map.schema, table_map.table)
+        definition = self._tables.get(table)
+        found = self._maps[raw] = _Known(
+            table,
+            table_map,
+            ours=definition is not None,
+            mark=table == self._mark,
+            transactional=definition is not None and definition.engine.lower() in _TRANSACTIONAL_ENGINES,
+        )
+        return found
 
-    def _undone(self, transaction: Transaction, table: TableId) -> bool:
-        if not transaction.rolled_back:
-            return False
-        return self._tables[table].engine.lower() in _TRANSACTIONAL_ENGINES
-
-    def _mapped(self, raw: bytes, seq: int) -> _Mapped:
-        table, table_map = self._maps[raw]
+    def _mapped(self, known: _Known, seq: int) -> _Mapped:
+        """What decodes the row events of a table map at one transaction."""
+        found = known.mapped
+        if found is not None and known.first <= seq < known.until:
+            return found
+        table = known.table
         definition = self._history.at(table, seq)
         if definition is None:
             raise UndecodableRow(
@@ -341,7 +381,6 @@ class ChangeReader:
                 hint="Copy anew: crossfade start --fresh --confirm NAME",
                 table=table,
             )
-        found = self._decoders.get(raw)
         if found is None or found.definition is not definition:
             if definition.fingerprint() != self._tables[table].fingerprint():
                 raise UnsupportedChange(
@@ -349,9 +388,9 @@ class ChangeReader:
                     hint="See the difference with: crossfade schema plan",
                     table=table,
                 )
-            found = self._decoders[raw] = _Mapped(
-                table, definition, table_map, self._make(definition, table_map), self._make_lines
-            )
+            decoder = self._make(definition, known.table_map)
+            found = known.mapped = _Mapped(table, definition, known.table_map, decoder, self._make_lines)
+        known.first, known.until = seq, self._history.until(table, seq)
         return found
 
     def _statement(self, body: bytes, touched: bool, moment: int) -> Iterator[RowsBatch]:

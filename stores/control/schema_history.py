@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -32,6 +33,11 @@ class SchemaHistory:
         versions = self._versions.get(table, [])
         index = bisect_right(versions, seq, key=lambda item: item.from_seq)
         return versions[index - 1].definition if index else None
+
+    def until(self, table: TableId, seq: int) -> float:
+        """The transaction from which on another definition than that of `seq` holds; infinity when there is none."""
+        later = (version.from_seq for version in self._versions.get(table, []) if version.from_seq > seq)
+        return next(later, math.inf)
 
     def latest(self, table: TableId) -> TableDef | None:
         """The definition that holds at the end; None when unknown or dropped."""

@@ -69,6 +69,15 @@ class PacketStream:
         return self._chunk()
 
     @property
+    def buffered(self) -> tuple[bytearray, int, int]:
+        """What was received and not handed out: it stands in the buffer from the first number up to the second."""
+        return self._buffer, self._start if not self.more else self._end, self._end
+
+    def skip(self, to: int) -> None:
+        """The packets before a place in the buffer were taken from it."""
+        self._start = to
+
+    @property
     def more(self) -> bool:
         """Whether `next_part` has more of the message that `next_packet` began."""
         return self._left > 0 or self._continued

@@ -8,7 +8,7 @@ def big(data: bytes, start: int, width: int) -> int:
     return int.from_bytes(data[start : start + width], "big")
 
 
-def little(data: bytes, start: int, width: int) -> int:
+def little(data: bytes | bytearray, start: int, width: int) -> int:
     """Little-endian unsigned integer."""
     return int.from_bytes(data[start : start + width], "little")
 

@@ -194,13 +194,14 @@ class BinlogReader:
             self._unsynced_bytes = 0
             before = dump.packets.received_bytes
             while not self._stop.is_set():
-                event = stream.next_event()
-                if event is None:
-                    return
-                self._bytes += dump.packets.received_bytes - before
-                before = dump.packets.received_bytes
-                if not self._take(stream, *event):
-                    return
+                if not self._take_run(stream):
+                    event = stream.next_event()
+                    if event is None:
+                        return
+                    self._bytes += dump.packets.received_bytes - before
+                    before = dump.packets.received_bytes
+                    if not self._take(stream, *event):
+                        return
                 self._sync_when_due(dump.packets.ready)
         finally:
             dump.close()
@@ -251,7 +252,21 @@ class BinlogReader:
     def _timeout_s(self) -> float:
         return max(3 * self._source.heartbeat_s, self._source.connect_timeout_s)
 
-    # -- one event
+    # -- events
+
+    def _take_run(self, stream: EventStream) -> bool:
+        """Put the row events that are here into the transaction they stand in; whether there were any."""
+        if not self._tracker.takes_rows or not self._settled or self._skip_until:
+            return False
+        count, raw = stream.next_run()
+        if not count:
+            return False
+        self._relay.append_run(raw, count, stream.file)
+        self._tracker.inside(count)
+        self._unsynced_bytes += len(raw)
+        self._events += count
+        self._last_event_at = self._last_packet_at = time.time()
+        return True
 
     def _take(self, stream: EventStream, header: EventHeader, raw: bytes) -> bool:
         """Put one event where it belongs; False when told to stop in the middle of it."""

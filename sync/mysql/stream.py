@@ -26,10 +26,9 @@ from sync.mysql.events import (
     parse_rotate,
 )
 from sync.mysql.framing import PacketStream
+from sync.mysql.runs import RESIDUE, take_run
 
 _MASK: Final = (1 << 32) - 1
-_RESIDUE: Final = 0x2144DF1C
-"""CRC32 of any bytes followed by their own little-endian CRC32."""
 
 
 def end_offset(offset: int, header: EventHeader) -> int:
@@ -82,12 +81,24 @@ class EventStream:
         if kind in CONTROL:
             self._control(header, raw)
             return header, raw
-        if self.checksum_bytes and not self._packets.more and zlib.crc32(raw) != _RESIDUE:
+        if self.checksum_bytes and not self._packets.more and zlib.crc32(raw) != RESIDUE:
             raise self._corrupt("a binlog event's checksum is wrong", header)
         self.start = self.offset
         if header.log_pos or not (header.flags & ARTIFICIAL or kind in IGNORABLE):
             self.offset = end_offset(self.offset, header)
         return header, raw
+
+    def next_run(self) -> tuple[int, bytes]:
+        """The row events and table maps that are next and here already: their number, and the events as they came.
+
+        For a transaction's inside. It waits for nothing, and leaves what is amiss to `next_event`.
+        """
+        buffer, start, end = self._packets.buffered
+        after, offset, count, raw = take_run(buffer, start, end, self.checksum_bytes > 0, self.offset)
+        if count:
+            self._packets.skip(after)
+            self.offset = offset
+        return count, raw
 
     def body(self, raw: bytes) -> bytes:
         """An event without header and checksum."""
@@ -113,20 +124,20 @@ class EventStream:
                 yield piece
         if self._left:
             raise self._corrupt("an event's length does not match its packets", header)
-        if self.checksum_bytes and self._crc != _RESIDUE:
+        if self.checksum_bytes and self._crc != RESIDUE:
             raise self._corrupt("a binlog event's checksum is wrong", header)
 
     def _control(self, header: EventHeader, raw: bytes) -> None:
         if header.type == EventType.FORMAT_DESCRIPTION:
             described = parse_format_description(raw[HEADER_BYTES:])
             checked = described.checksum is ChecksumAlgorithm.CRC32
-            if checked and zlib.crc32(raw) != _RESIDUE:
+            if checked and zlib.crc32(raw) != RESIDUE:
                 raise self._corrupt("a binlog event's checksum is wrong", header)
             self.format, self.checksum_bytes = described, CHECKSUM_BYTES if checked else 0
             if header.log_pos:
                 self.offset = max(self.offset, header.log_pos)
             return
-        tail = CHECKSUM_BYTES if zlib.crc32(raw) == _RESIDUE else 0
+        tail = CHECKSUM_BYTES if zlib.crc32(raw) == RESIDUE else 0
         body = raw[HEADER_BYTES : len(raw) - tail]
         if header.type == EventType.ROTATE:
             rotate = parse_rotate(body)

@@ -86,6 +86,15 @@ class TransactionTracker:
         self.verdict = None
         self._events = 0
 
+    @property
+    def takes_rows(self) -> bool:
+        """Whether row events that follow stand inside the open transaction and count with it."""
+        return self.open and not self.preparing
+
+    def inside(self, count: int) -> None:
+        """So many row events and table maps follow, which need no look."""
+        self._events += count
+
     def feed(self, header: EventHeader, body: bytes) -> Boundary:
         """Judge a transactional event; after END the caller reads `gtid` and `rolled_back`, then calls `reset`."""
         kind = header.type

@@ -16,6 +16,7 @@ from typing import Final
 from model.errors import PositionPurged
 from model.position import BinlogCoordinate
 from sync.relay.records import (
+    EVENTS,
     CorruptRelay,
     EndRecord,
     RecordKind,
@@ -206,7 +207,7 @@ class RelayReader:
 
     def _pieces(self, place: _Place, mark: TailMark) -> Pieces:
         for kind, payload, _, _ in self._records(place.segment, place.offset, mark):
-            if kind in (RecordKind.EVENT, RecordKind.PART):
+            if kind in EVENTS:
                 yield kind, payload
             elif kind == RecordKind.END:
                 return
@@ -216,7 +217,7 @@ class RelayReader:
         kept: list[tuple[int, bytes]] | None = []
         kept_bytes = 0
         for kind, payload, segment, offset in self._records(place.segment, place.offset, mark):
-            if kind in (RecordKind.EVENT, RecordKind.PART):
+            if kind in EVENTS:
                 if kept is not None:
                     kept.append((kind, payload))
                     kept_bytes += len(payload)

@@ -41,7 +41,12 @@ class RecordKind(IntEnum):
     """A `SegmentState`."""
     FORMAT = 6
     """A raw FORMAT_DESCRIPTION event; it holds for the events that follow."""
+    RUN = 7
+    """Raw row events and table maps, whole, one after the other (`sync/mysql/runs.py`)."""
 
+
+EVENTS: Final = frozenset({int(RecordKind.EVENT), int(RecordKind.PART), int(RecordKind.RUN)})
+"""Kinds of records that hold events of transactions."""
 
 _SEEDS: Final = {int(kind): zlib.crc32(bytes([kind])) for kind in RecordKind}
 

@@ -13,6 +13,7 @@ from io import BytesIO
 from typing import TypeAlias
 
 from model.position import BinlogCoordinate, Flavour, Position
+from sync.mysql.event_run import Part, Run
 from sync.mysql.event_types import MARIADB_COMPRESSED, EventType
 from sync.mysql.events import (
     CHECKSUM_BYTES,
@@ -28,7 +29,7 @@ from sync.relay.values import AnyGtidSet
 
 Body: TypeAlias = bytes
 Pieces: TypeAlias = Iterator[tuple[int, bytes]]
-"""(EVENT or PART, bytes) of the records of one transaction, in order."""
+"""(EVENT, PART or RUN, bytes) of the records of one transaction, in order."""
 
 
 @lru_cache(maxsize=16)
@@ -67,9 +68,21 @@ class RelayTransaction:
 
     def events(self) -> Iterator[tuple[EventHeader, Body]]:
         """Yield (header, body without checksum) of every event. Raises CorruptEvent, UnknownEvent, CorruptRelay."""
+        for part in self.parts():
+            if isinstance(part, Run):
+                yield from part.events()
+            else:
+                yield part
+
+    def parts(self) -> Iterator[Part]:
+        """The same with row events and their table maps together, as they came. Raises the same."""
         checksum = _checksum_bytes(self.format_event)
         events = _Grouped(self._open())
-        while (raw := events.next_event()) is not None:
+        while (found := events.next_record()) is not None:
+            kind, raw = found
+            if kind == RecordKind.RUN:
+                yield Run(raw, checksum)
+                continue
             header = parse_header(raw)
             if header.type == EventType.TRANSACTION_PAYLOAD:
                 yield from expand_payload(raw[HEADER_BYTES:], events.rest())
@@ -99,22 +112,22 @@ class _Grouped:
 
     def __init__(self, pieces: Pieces) -> None:
         self._pieces = pieces
-        self._ahead: bytes | None = None
+        self._ahead: tuple[int, bytes] | None = None
 
-    def next_event(self) -> bytes | None:
-        """The first record of the next event; what is left of the last one is passed over."""
+    def next_record(self) -> tuple[int, bytes] | None:
+        """A run, or the first record of the next event; what is left of the last one is passed over."""
         if self._ahead is not None:
-            raw, self._ahead = self._ahead, None
-            return raw
-        for kind, raw in self._pieces:
-            if kind == RecordKind.EVENT:
-                return raw
+            found, self._ahead = self._ahead, None
+            return found
+        for found in self._pieces:
+            if found[0] != RecordKind.PART:
+                return found
         return None
 
     def rest(self) -> Iterator[bytes]:
-        """The other records of the event that `next_event` began."""
-        for kind, raw in self._pieces:
-            if kind == RecordKind.EVENT:
-                self._ahead = raw
+        """The other records of the event that `next_record` began."""
+        for found in self._pieces:
+            if found[0] != RecordKind.PART:
+                self._ahead = found
                 return
-            yield raw
+            yield found[1]

@@ -20,6 +20,7 @@ from model.errors import LockHeld
 from model.position import BinlogCoordinate, Position
 from sync.relay.fsync import fsync_directory
 from sync.relay.records import (
+    EVENTS,
     MAGIC,
     RECORD,
     CorruptRelay,
@@ -214,7 +215,7 @@ class RelayWriter:
         seq = state.seq
         with segment_path(self.directory, state.number).open("rb", buffering=_BUFFER) as file:
             for kind, payload, offset in read_records(file, len(MAGIC)):
-                if kind in (RecordKind.EVENT, RecordKind.PART):
+                if kind in EVENTS:
                     inside = True
                 elif kind == RecordKind.END:
                     end = decode_end(payload)
@@ -323,11 +324,18 @@ class RelayWriter:
 
     def append_event(self, raw: bytes | memoryview, file: str) -> None:
         """Append an event of binlog file `file`, or its first part. Waits while the relay is over its budget."""
+        self._append(RecordKind.EVENT, raw, 1, file)
+
+    def append_run(self, raw: bytes, count: int, file: str) -> None:
+        """Append `count` whole row events and table maps. Waits while the relay is over its budget."""
+        self._append(RecordKind.RUN, raw, count, file)
+
+    def _append(self, kind: int, raw: bytes | memoryview, count: int, file: str) -> None:
         if self._last is None or file != self._last.coordinate.file:
             raise CorruptRelay("an event of a file that was not announced", file=file)
         self._wait_for_budget(len(raw))
-        self._write(RecordKind.EVENT, raw)
-        self._transaction_events += 1
+        self._write(kind, raw)
+        self._transaction_events += count
         self._transaction_bytes += len(raw)
 
     def append_part(self, raw: bytes | memoryview) -> None:

@@ -22,6 +22,7 @@ SAME = (
     "test_textform.py",
     "test_result_lines.py",
     "test_result_records.py",
+    "test_runs.py",
 )
 
 

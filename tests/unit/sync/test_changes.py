@@ -14,6 +14,7 @@ from model.rows import Op, Row, RowChange
 from model.tables import TableDef, TableId
 from stores.control.schema_history import SchemaHistory, SchemaVersion
 from sync.changes import NO_FOREIGN_KEY_CHECKS, ChangeReader, RowsBatch
+from sync.mysql.event_run import Part
 from sync.mysql.event_types import EventType
 from sync.mysql.events import EventHeader, TableMap
 from tests.support.changes import make_table
@@ -42,6 +43,9 @@ class Transaction:
     def events(self) -> Iterator[tuple[EventHeader, bytes]]:
         for kind, body in self.events_:
             yield EventHeader(0, kind, 1, len(body) + 19, 0, 0), body
+
+    def parts(self) -> Iterator[Part]:
+        return self.events()
 
 
 class Decoder:

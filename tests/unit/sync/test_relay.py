@@ -40,8 +40,13 @@ def open_writer(directory: Path, *, budget: int = 1 << 30, stop: threading.Event
 
 
 def append(writer: RelayWriter, seq: int, bodies: list[bytes], *, end: bool = True) -> None:
-    """One transaction of row events; the first body is also cut in two parts."""
+    """One transaction of row events; the first body is also cut in two parts, the second and third are a run."""
+    run = [event(EventType.WRITE_ROWS_V2, body) for body in bodies[1:3]]
     for number, body in enumerate(bodies):
+        if number == 1:
+            writer.append_run(b"".join(run), len(run), FILE)
+        if 1 <= number <= len(run):
+            continue
         raw = event(EventType.WRITE_ROWS_V2, body)
         cut = max(19, len(raw) // 2) if number == 0 else len(raw)
         writer.append_event(raw[:cut], FILE)
