@@ -24,9 +24,19 @@ class DaemonSchema:
         self._settings = settings
         self._planned = planned
         self._store = store
+        self._last: tuple[SchemaHistory, StorePlan] | None = None
 
     def plan(self, history: SchemaHistory) -> StorePlan:
-        """The store's plan by the latest definitions of the history. Raises ConfigError."""
+        """The store's plan by the latest definitions of the history. Raises ConfigError.
+
+        The last one is remembered: whoever connects asks for it twice, and a history never changes.
+        """
+        last = self._last
+        if last is None or last[0] is not history:
+            last = self._last = (history, self._plan(history))
+        return last[1]
+
+    def _plan(self, history: SchemaHistory) -> StorePlan:
         tables = self._tables(history)
         plans = self._compiled(tables)
         graph = CascadeGraph() if self._planned.cascades_logged else build_graph(tables, plans)

@@ -164,8 +164,8 @@ class MariadbGtidSet:
 
     def add(self, gtid: str) -> MariadbGtidSet:
         """The position after one more transaction of its domain. Called for every transaction of a stream."""
-        [(domain, last)] = MariadbGtidSet.parse(gtid).domains.items()
-        merged = {**self.domains, domain: last}
+        domain, server, sequence = map(int, gtid.split("-"))
+        merged = {**self.domains, domain: (server, sequence)}
         if domain not in self.domains:
             merged = dict(sorted(merged.items()))
         return MariadbGtidSet(MappingProxyType(merged))

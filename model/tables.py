@@ -164,7 +164,7 @@ class TableDef:
 
     def to_json(self) -> str:
         """The JSON form kept in the schema history; `from_json` is its inverse."""
-        return json.dumps(dataclasses.asdict(self), ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(self, ensure_ascii=False, separators=(",", ":"), default=_by_name)
 
     @staticmethod
     def from_json(text: str) -> TableDef:
@@ -207,6 +207,11 @@ class TableDef:
     def fingerprint(self) -> str:
         """Hash of everything that decoding and DDL depend on (not of estimates), 16 hex digits."""
         return _fingerprint(self)
+
+
+def _by_name(value: Any) -> dict[str, Any]:
+    """A value's fields for JSON, in order; `dataclasses.asdict` would copy all that is in them."""
+    return {name: getattr(value, name) for name in value.__slots__}
 
 
 @lru_cache(maxsize=4096)

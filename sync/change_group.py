@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from model.errors import ValueRefused
 from model.rows import Op, RowChange
@@ -40,8 +40,7 @@ class _Added:
     ordinal: int
 
 
-@dataclass(frozen=True, slots=True)
-class _AddedLines:
+class _AddedLines(NamedTuple):
     """An event that went into the segment as lines; its changes are decoded when the store refuses one of them."""
 
     router: PlanRouter
@@ -111,6 +110,7 @@ class ChangeGroup:
         for plan in plans:
             by_source.setdefault(plan.source.id, []).append(plan)
         self._routers = {table: Router(found) for table, found in by_source.items()}
+        self._keyed = {table: [plan for plan in found if plan.key] for table, found in by_source.items()}
         self.wanted = frozenset(by_source) | self._graph.parents_of(plans)
 
     @property
@@ -131,11 +131,13 @@ class ChangeGroup:
         """
         if batch.passed:
             self._passed.append((seq, batch.passed))
-        routers = self._routers[batch.table].routers if batch.table in self._routers else ()
-        if batch.encoded is not None and not self._sets_off(batch):
-            encoded = batch.encoded
-            routers = tuple(one for one in routers if not self._add_lines(one, encoded, seq, batch.bytes))
-        if routers or self._sets_off(batch):
+        found = self._routers.get(batch.table)
+        routers: Sequence[PlanRouter] = found.routers if found is not None else ()
+        sets_off = self._sets_off(batch)
+        encoded = batch.encoded
+        if encoded is not None and not sets_off:
+            routers = [one for one in routers if not self._add_lines(one, encoded, seq, batch.bytes)]
+        if routers or sets_off:
             for place, change in enumerate(batch.changes):
                 for one in routers:
                     self._route(one, change, seq, whole=place not in batch.refused)
@@ -149,8 +151,7 @@ class ChangeGroup:
     def prepare(self, batch: RowsBatch) -> None:
         """Decode what `add` will ask for, in any thread while the plans stay as they are. Raises what decoding does."""
         if batch.encoded is not None and not self._sets_off(batch):
-            router = self._routers.get(batch.table)
-            batch.encoded.prepare(one.plan for one in (router.routers if router else ()) if one.plan.key)
+            batch.encoded.prepare(self._keyed.get(batch.table, ()))
 
     def leaked(self, leaks: Iterable[Leak]) -> None:
         """Write these down instead of applying them."""
@@ -158,8 +159,10 @@ class ChangeGroup:
 
     def _sets_off(self, batch: RowsBatch) -> bool:
         """Whether values of the batch must be looked at for cascades."""
+        if not self._parents or not batch.cascades:
+            return False
         inserts = batch.encoded is not None and batch.encoded.op is Op.INSERT
-        return batch.cascades and not inserts and batch.table in self._parents
+        return not inserts and batch.table in self._parents
 
     def _add_lines(self, router: PlanRouter, rows: EncodedRows, seq: int, size: int) -> bool:
         """Take an event without looking at its values; False when they must be looked at for this plan."""
@@ -174,13 +177,14 @@ class ChangeGroup:
             return False
         if by_value:
             self.flush()
-        self._make_room(plan_id, rows.op)
-        self._segment.add_lines(plan, plan_id, rows.op, lines)
+        if plan_id in self._reached:
+            self._make_room(plan_id, rows.op)
+        count = self._segment.add_lines(plan, plan_id, rows.op, lines)
         if self._parking is not None:
             self._items.append(_AddedLines(router, rows, seq, self._ordinal + 1))
-        self._ordinal += len(lines)
-        self.rows += len(lines)
-        self.counts[plan_id] += len(lines)
+        self._ordinal += count
+        self.rows += count
+        self.counts[plan_id] += count
         return True
 
     def flush(self) -> None:

@@ -35,6 +35,10 @@ _PASSED_OVER: Final = (
     | {EventType.TABLE_MAP, EventType.XID, EventType.INTVAR, EventType.RAND, EventType.USER_VAR}
 )
 _LOADS: Final = frozenset({EventType.BEGIN_LOAD_QUERY, EventType.APPEND_BLOCK, EventType.DELETE_FILE})
+_OPS: Final[dict[int, Op]] = {
+    kind: Op.INSERT if kind in WRITE_ROWS else Op.DELETE if kind in DELETE_ROWS else Op.UPDATE for kind in ROWS
+}
+_NOTHING: Final[Mapping[int, ValueRefused]] = {}
 _CACHED: Final = 10_000
 _XA_LONGEST: Final = 400
 """Bytes of the longest XA COMMIT: a name of 128 bytes in hexadecimal digits, and its number."""
@@ -117,9 +121,13 @@ class RowsBatch:
         self.cascades = cascades
         self.bytes = bytes
         self.passed = passed
-        self.encoded = changes if isinstance(changes, EncodedRows) else None
-        self._changes = None if isinstance(changes, EncodedRows) else changes
-        self._refused: Mapping[int, ValueRefused] = refused or {}
+        self.encoded: EncodedRows | None = None
+        self._changes: list[RowChange] | None = None
+        if isinstance(changes, EncodedRows):
+            self.encoded = changes
+        else:
+            self._changes = changes
+        self._refused: Mapping[int, ValueRefused] = refused or _NOTHING
 
     @property
     def changes(self) -> list[RowChange]:
@@ -141,7 +149,7 @@ class EncodedRows:
     __slots__ = ("_body", "_kind", "_mapped", "_ready", "op")
 
     def __init__(self, mapped: _Mapped, kind: int, body: bytes) -> None:
-        self.op = Op.INSERT if kind in WRITE_ROWS else Op.DELETE if kind in DELETE_ROWS else Op.UPDATE
+        self.op = _OPS[kind]
         self._mapped = mapped
         self._kind = kind
         self._body = body
@@ -168,7 +176,10 @@ class EncodedRows:
 
         So another thread may decode the events to come meanwhile: a decoder is used by one thread at a time.
         """
-        self._ready = {id(plan): self._lines(plan) for plan in plans}
+        ready: dict[int, RowLines | None] = {}
+        for plan in plans:
+            ready[id(plan)] = self._lines(plan)
+        self._ready = ready
 
     def lines(self, plan: TablePlan) -> RowLines | None:
         """The rows as a plan's lines; None when it, or a row image, or a value, needs the slow way."""

@@ -127,15 +127,17 @@ class Segment:
             entries[change.key_before] = DELETED
         _put(entries, change.key_after, change.row, moved=moved)
 
-    def add_lines(self, plan: TablePlan, plan_id: str, op: Op, rows: RowLines) -> None:
-        """Fold the rows of one event in. Only for plans with a key."""
-        self.changes += len(rows)
+    def add_lines(self, plan: TablePlan, plan_id: str, op: Op, rows: RowLines) -> int:
+        """Fold the rows of one event in, and give their number. Only for plans with a key."""
+        count = rows.rows
+        self.changes += count
         fold = self._lines.get(plan_id)
         if fold is None:
             fold = self._lines[plan_id] = LineFold(plan)
         if op is not Op.DELETE:
             self._writes.add(plan_id)
         fold.add(op, rows)
+        return count
 
     def _patch(self, entries: dict[Row, Folded], change: TargetChange) -> None:
         """Fold a partial update: keep it partial when neither key nor unique values move, else complete the row."""

@@ -73,6 +73,8 @@ class Parking:
 
     def concerns(self, plan_id: str) -> bool:
         """Whether a change of the plan may have to wait: a key of it, or of a plan that it refers to, is parked."""
+        if not self._keys:
+            return False
         referred = (reference.parent for reference in self._references.get(plan_id, ()))
         return any(self._keys.get(one) for one in (plan_id, *referred))
 

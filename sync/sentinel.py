@@ -45,7 +45,7 @@ class Sentinel:
 
     def domain_of(self, table: TableId, transaction: Transaction) -> str | None:
         """The domain that the transaction's change of `table` leaked from; None when it may be applied."""
-        watch = self._watched.get(table)
+        watch = self._watched.get(table) if self._watched else None
         if watch is None or (watch.until is not None and watch.until < transaction.coordinate):
             return None
         return watch.domain

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from model.rows import ABSENT
 from sync.mysql.decode import shape_of
@@ -22,18 +21,21 @@ from sync.mysql.table_map import TableMap
 from transforms.plan import Cast, ColumnKind, ColumnPlan, TablePlan
 
 
-@dataclass(frozen=True, slots=True)
-class RowLines:
-    """The rows of one event in order, in lists of one length; a list is empty where such rows have no such side."""
+class RowLines(NamedTuple):
+    """The rows of one event in order, in lists of one length; a list is empty where such rows have no such side.
+
+    A tuple, not a dataclass: one is made per event and plan on the hot path.
+    """
 
     old_keys: list[bytes]
     new_keys: list[bytes]
     lines: list[Line]
-    moved: list[bool] = field(default_factory=list)
+    moved: list[bool] = []  # noqa: RUF012 (nobody changes it)
     """UPDATE of a plan with other unique indexes: whether one of their values changed."""
 
-    def __len__(self) -> int:
-        """The number of rows."""
+    @property
+    def rows(self) -> int:
+        """Their number."""
         return len(self.old_keys or self.new_keys)
 
 
@@ -110,7 +112,7 @@ class LineDecoder:
         """
         extended, before, after = shape_of(event_type, self.plan.source)
         found = self._reader.lines(body, extended, before, after)
-        return None if found is None else RowLines(*found)
+        return None if found is None else RowLines._make(found)
 
 
 def line_decoder(plan: TablePlan, table_map: TableMap) -> LineDecoder | None:

@@ -30,7 +30,7 @@ def quoted(*parts: str) -> sql.SQL:
 class PlanStatements:
     """Statements of one plan. `stage` is the name of its staging table in the session.
 
-    Names come twice: as `sql.Identifier` for statements without parameters, `quoted` for those with.
+    Names come twice: quoted for statements without parameters, and as `quoted` has them for those with.
     """
 
     def __init__(self, plan: TablePlan, stage: str) -> None:
@@ -39,26 +39,30 @@ class PlanStatements:
         self.stage = sql.Identifier("pg_temp", stage)
         self._stage_name = sql.Identifier(stage)
         self._quoted_stage = quoted("pg_temp", stage)
-        self.names = tuple(sql.Identifier(column.target.name) for column in plan.columns)
-        self._quoted = tuple(quoted(column.target.name) for column in plan.columns)
+        self._names = tuple(sql.Identifier(column.target.name).as_string(None) for column in plan.columns)
+        self._quoted = tuple(name.replace("%", "%%") for name in self._names)
         self._quoted_table = quoted(plan.target.schema, plan.target.name)
         self.every: Mask = tuple(range(len(plan.columns)))
         self._masked: dict[tuple[str, Mask], bytes] = {}
 
-    def _list(self, mask: Sequence[int], names: Sequence[sql.Composable], prefix: str = "") -> sql.Composed:
-        return sql.SQL(", ").join(sql.SQL(prefix) + names[index] for index in mask)
+    def _list(self, mask: Sequence[int], names: Sequence[str], prefix: str = "") -> sql.SQL:
+        """Names that are quoted already; as one text, for a statement is put together out of as few parts as can be."""
+        return sql.SQL(", ".join([prefix + names[index] for index in mask]))
 
-    def _conflict(self, mask: Mask, names: Sequence[sql.Composable]) -> sql.Composed:
+    def _same_key(self, names: Sequence[str]) -> sql.SQL:
+        return sql.SQL(" AND ".join([f"t.{names[index]} = s.{names[index]}" for index in self.plan.key]))
+
+    def _conflict(self, mask: Mask, names: Sequence[str]) -> sql.Composed:
         key = self._list(self.plan.key, names)
         present = set(mask)
         assignments = [
-            sql.SQL("{0} = excluded.{0}").format(name) if index in present else sql.SQL("{} = DEFAULT").format(name)
+            f"{name} = excluded.{name}" if index in present else f"{name} = DEFAULT"
             for index, name in enumerate(names)
             if index not in self.plan.key
         ]
         if not assignments:
             return sql.SQL(" ON CONFLICT ({}) DO NOTHING").format(key)
-        return sql.SQL(" ON CONFLICT ({}) DO UPDATE SET {}").format(key, sql.SQL(", ").join(assignments))
+        return sql.SQL(" ON CONFLICT ({}) DO UPDATE SET {}").format(key, sql.SQL(", ".join(assignments)))
 
     def upsert(self, mask: Mask) -> bytes:
         """INSERT of one row, ON CONFLICT of the key UPDATE; columns outside the mask get their default."""
@@ -79,15 +83,15 @@ class PlanStatements:
             found = self._masked["patch", mask] = _made(
                 sql.SQL("UPDATE {} SET {} WHERE {}").format(
                     self._quoted_table,
-                    sql.SQL(", ").join(sql.SQL("{} = %s").format(self._quoted[index]) for index in mask),
+                    sql.SQL(", ".join([f"{self._quoted[index]} = %s" for index in mask])),
                     self._key_is_given,
                 )
             )
         return found
 
     @cached_property
-    def _key_is_given(self) -> sql.Composed:
-        return sql.SQL(" AND ").join(sql.SQL("{} = %s").format(self._quoted[index]) for index in self.plan.key)
+    def _key_is_given(self) -> sql.SQL:
+        return sql.SQL(" AND ".join([f"{self._quoted[index]} = %s" for index in self.plan.key]))
 
     @cached_property
     def delete(self) -> bytes:
@@ -97,7 +101,7 @@ class PlanStatements:
     @cached_property
     def fetch(self) -> bytes:
         """SELECT of one row by key, every column as text."""
-        columns = sql.SQL(", ").join(sql.SQL("{}::text").format(name) for name in self._quoted)
+        columns = sql.SQL(", ".join([f"{name}::text" for name in self._quoted]))
         return _made(sql.SQL("SELECT {} FROM {} WHERE {}").format(columns, self._quoted_table, self._key_is_given))
 
     @cached_property
@@ -107,7 +111,7 @@ class PlanStatements:
             sql.SQL(
                 "CREATE TEMPORARY TABLE {} ON COMMIT DELETE ROWS AS"
                 " SELECT NULL::smallint AS {}, {} FROM {} WITH NO DATA"
-            ).format(self._stage_name, FATE, self._list(self.every, self.names), self.table)
+            ).format(self._stage_name, FATE, self._list(self.every, self._names), self.table)
         )
 
     @cached_property
@@ -119,28 +123,27 @@ class PlanStatements:
     def copy_stage(self) -> bytes:
         """COPY of whole rows with their fate into staging."""
         return _made(
-            sql.SQL("COPY {} ({}, {}) FROM STDIN").format(self.stage, FATE, self._list(self.every, self.names))
+            sql.SQL("COPY {} ({}, {}) FROM STDIN").format(self.stage, FATE, self._list(self.every, self._names))
         )
 
     @cached_property
     def copy_stage_keys(self) -> bytes:
         """COPY of keys to delete into staging."""
         return _made(
-            sql.SQL("COPY {} ({}, {}) FROM STDIN").format(self.stage, FATE, self._list(self.plan.key, self.names))
+            sql.SQL("COPY {} ({}, {}) FROM STDIN").format(self.stage, FATE, self._list(self.plan.key, self._names))
         )
 
     @cached_property
     def copy_table(self) -> bytes:
         """COPY of whole rows straight into the target, for keyless tables."""
-        return _made(sql.SQL("COPY {} ({}) FROM STDIN").format(self.table, self._list(self.every, self.names)))
+        return _made(sql.SQL("COPY {} ({}) FROM STDIN").format(self.table, self._list(self.every, self._names)))
 
     @cached_property
     def delete_staged(self) -> bytes:
         """DELETE of every staged key that is deleted or moved."""
-        same = sql.SQL(" AND ").join(sql.SQL("t.{0} = s.{0}").format(self.names[index]) for index in self.plan.key)
         return _made(
             sql.SQL("DELETE FROM {} AS t USING {} AS s WHERE s.{} <= 1 AND {}").format(
-                self.table, self.stage, FATE, same
+                self.table, self.stage, FATE, self._same_key(self._names)
             )
         )
 
@@ -150,12 +153,12 @@ class PlanStatements:
         return _made(
             sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {} AS s WHERE s.{} >= 1").format(
                 self.table,
-                self._list(self.every, self.names),
-                self._list(self.every, self.names, "s."),
+                self._list(self.every, self._names),
+                self._list(self.every, self._names, "s."),
                 self.stage,
                 FATE,
             )
-            + self._conflict(self.every, self.names)
+            + self._conflict(self.every, self._names)
         )
 
     @cached_property
@@ -165,7 +168,7 @@ class PlanStatements:
             sql.SQL("DELETE FROM {} AS t USING unnest(%s::{}[]) AS s WHERE {}").format(
                 self._quoted_table,
                 self._quoted_stage,
-                sql.SQL(" AND ").join(sql.SQL("t.{0} = s.{0}").format(self._quoted[index]) for index in self.plan.key),
+                self._same_key(self._quoted),
             )
         )
 
@@ -189,14 +192,14 @@ class PlanStatements:
         for column, name in zip(self.plan.columns, self._quoted, strict=True):
             if column.target.type.startswith("geometry"):
                 # Its operator is found by the search path, and this is the text that it prints.
-                parts.append(sql.SQL("{}::text IS NOT DISTINCT FROM %s").format(name))
+                parts.append(f"{name}::text IS NOT DISTINCT FROM %s")
             elif column.target.type in _NO_EQUALITY:
-                kind = sql.SQL("json" if column.target.type == "json" else "xml")
-                parts.append(sql.SQL("{}::text IS NOT DISTINCT FROM %s::{}::text").format(name, kind))
+                kind = "json" if column.target.type == "json" else "xml"
+                parts.append(f"{name}::text IS NOT DISTINCT FROM %s::{kind}::text")
             else:
-                parts.append(sql.SQL("{} IS NOT DISTINCT FROM %s").format(name))
+                parts.append(f"{name} IS NOT DISTINCT FROM %s")
         return sql.SQL("(SELECT ctid FROM {} WHERE {} LIMIT 1)").format(
-            self._quoted_table, sql.SQL(" AND ").join(parts)
+            self._quoted_table, sql.SQL(" AND ".join(parts))
         )
 
     @cached_property
@@ -210,7 +213,7 @@ class PlanStatements:
         return _made(
             sql.SQL("UPDATE {} SET {} WHERE ctid = {}").format(
                 self._quoted_table,
-                sql.SQL(", ").join(sql.SQL("{} = %s").format(name) for name in self._quoted),
+                sql.SQL(", ".join([f"{name} = %s" for name in self._quoted])),
                 self._one_like,
             )
         )

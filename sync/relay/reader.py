@@ -113,13 +113,12 @@ class RelayReader:
         mark = self._mark()
         if mark is None or mark.tail.seq <= after_seq:
             return
-        place = self._place(after_seq)
+        place = self._forward(self._place(after_seq), after_seq, mark)
         while place.seq < mark.tail.seq:
             for transaction, following in self._scan(place, mark):
                 place = following
                 self._remember(place)
-                if transaction.seq > after_seq:
-                    yield transaction
+                yield transaction
             mark = self._mark() or mark
 
     def close(self) -> None:
@@ -181,8 +180,37 @@ class RelayReader:
 
     # -- reading
 
-    def _records(self, segment: int, offset: int, mark: TailMark) -> Iterator[tuple[int, bytes, int, int]]:
-        """Yield (kind, payload, segment, offset after it) from a place to the tail, across segments."""
+    def _forward(self, place: _Place, seq: int, mark: TailMark) -> _Place:
+        """The place after transaction `seq`, from one before that; the events between are not read."""
+        if place.seq < seq:
+            for kind, payload, segment, offset in self._records(place.segment, place.offset, mark, passing=EVENTS):
+                place = self._after(place, kind, payload, segment, offset)
+                if place.seq == seq:
+                    self._remember(place)
+                    break
+        return place
+
+    def _after(self, place: _Place, kind: int, payload: bytes, segment: int, offset: int) -> _Place:
+        """The place after a record that is no event."""
+        if kind == RecordKind.FILE:
+            return _Place(place.seq, segment, offset, decode_file(payload).file, place.gtids, place.format_event)
+        if kind == RecordKind.FORMAT:
+            return _Place(place.seq, segment, offset, place.file, place.gtids, payload)
+        if kind == RecordKind.END:
+            end = decode_end(payload)
+            if end.seq != place.seq + 1:
+                raise CorruptRelay("transactions are out of order", got=end.seq, expected=place.seq + 1)
+            gtids = place.gtids.add(end.gtid) if place.gtids is not None and end.gtid else place.gtids
+            return _Place(end.seq, segment, offset, place.file, gtids, place.format_event)
+        return place
+
+    def _records(
+        self, segment: int, offset: int, mark: TailMark, passing: frozenset[int] = frozenset()
+    ) -> Iterator[tuple[int, bytes, int, int]]:
+        """Yield (kind, payload, segment, offset after it) from a place to the tail.
+
+        `passing`: see `read_records`.
+        """
         while True:
             path = segment_path(self.directory, segment)
             limit = mark.offset if segment == mark.segment else None
@@ -192,10 +220,10 @@ class RelayReader:
                 raise PositionPurged("the relay was purged while it was read", segment=path.name) from None
             with file:
                 size = path.stat().st_size if limit is None else limit
-                for kind, payload, after in read_records(file, offset, limit):
+                for kind, payload, after in read_records(file, offset, limit, passing):
                     offset = after
                     yield kind, payload, segment, after
-            if offset < size:
+            if offset != size:
                 raise CorruptRelay("a relay segment is damaged", file=path.name, offset=offset)
             if segment >= mark.segment:
                 return
@@ -223,18 +251,12 @@ class RelayReader:
                     kept_bytes += len(payload)
                     if kept_bytes > _IN_MEMORY_BYTES:
                         kept = None
-            elif kind == RecordKind.FILE:
-                place = _Place(place.seq, segment, offset, decode_file(payload).file, place.gtids, place.format_event)
-            elif kind == RecordKind.FORMAT:
-                place = _Place(place.seq, segment, offset, place.file, place.gtids, payload)
-            elif kind == RecordKind.END:
-                end = decode_end(payload)
-                if end.seq != place.seq + 1:
-                    raise CorruptRelay("transactions are out of order", got=end.seq, expected=place.seq + 1)
-                gtids = place.gtids.add(end.gtid) if place.gtids is not None and end.gtid else place.gtids
-                following = _Place(end.seq, segment, offset, place.file, gtids, place.format_event)
-                yield self._transaction(end, place, gtids, kept, mark), following
-                place, kept, kept_bytes = following, [], 0
+                continue
+            following = self._after(place, kind, payload, segment, offset)
+            if kind == RecordKind.END:
+                yield self._transaction(decode_end(payload), place, following.gtids, kept, mark), following
+                kept, kept_bytes = [], 0
+            place = following
 
     def _transaction(
         self,

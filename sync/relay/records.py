@@ -143,10 +143,13 @@ def decode_file(payload: bytes) -> BinlogCoordinate:
     return BinlogCoordinate(payload[_FILE.size :].decode(), _FILE.unpack_from(payload)[0])
 
 
-def read_records(file: BinaryIO, start: int, limit: int | None = None) -> Iterator[tuple[int, bytes, int]]:
+def read_records(
+    file: BinaryIO, start: int, limit: int | None = None, passing: frozenset[int] = frozenset()
+) -> Iterator[tuple[int, bytes, int]]:
     """Yield (kind, payload, offset after it) from `start` up to `limit` or the first incomplete or damaged record.
 
-    The caller knows where the records must end, and judges an early end.
+    The payload of kinds in `passing` is passed over and given as empty. The caller knows where the records must end,
+    and judges an early end.
     """
     file.seek(start)
     offset = start
@@ -159,6 +162,11 @@ def read_records(file: BinaryIO, start: int, limit: int | None = None) -> Iterat
         seed = _SEEDS.get(kind)
         if seed is None:
             return
+        if kind in passing:
+            offset += RECORD.size + length
+            file.seek(offset)
+            yield kind, b"", offset
+            continue
         payload = read(length)
         if len(payload) < length or zlib.crc32(payload, seed) != checksum:
             return

@@ -140,7 +140,7 @@ def test_lines_equal_projected_rows(
     assert found is not None
     assert found.lines == expected_lines
     assert found.new_keys == expected_keys
-    assert (found.old_keys, found.moved, len(found)) == ([], [], len(rows))
+    assert (found.old_keys, found.moved, found.rows) == ([], [], len(rows))
 
 
 @pytest.mark.parametrize("chosen", [NOTHING, USUAL, LENIENT], ids=["no casts", "usual casts", "lenient casts"])
