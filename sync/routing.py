@@ -28,7 +28,7 @@ class TargetChange:
     op: Op
     plan: TablePlan
     plan_id: str
-    """`plan.id`, which is put together anew at every use."""
+    """`plan.id`"""
     key_before: Row | None
     key_after: Row | None
     row: Row | None

@@ -195,15 +195,13 @@ class TablePlan:
     """Whether it takes one share of a routed table: other plans have other rows of the same source table."""
     notes: tuple[str, ...] = ()
     """What is lost or dropped, for people: losses of casts, dropped foreign keys, untranslated defaults."""
+    id: str = field(init=False, compare=False, repr=False)
+    """Stable name of the plan: `db.table>store:schema.table`."""
     _fields: Callable[[Row], Row] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "id", f"{self.source.id}>{self.target}")
         object.__setattr__(self, "_fields", _projection(self.columns))
-
-    @property
-    def id(self) -> str:
-        """Stable name of the plan: `db.table>store:schema.table`."""
-        return f"{self.source.id}>{self.target}"
 
     @property
     def plain(self) -> bool:
