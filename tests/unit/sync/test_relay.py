@@ -449,3 +449,24 @@ def test_an_interrupted_wait_ends_at_once(tmp_path: Path) -> None:
     assert with_nothing_new.wait(0, 3600.0), "what is there is not hidden by an interruption"
     with_nothing_new.close()
     writer.close()
+
+
+def test_who_begins_in_the_middle_finds_what_who_read_everything_found(tmp_path: Path) -> None:
+    writer = open_writer(tmp_path)
+    for seq in range(1, 31):
+        append(writer, seq, [b"x" * 300, b"y" * 200, b"z"])
+    writer.sync()
+    assert len(segment_numbers(tmp_path)) > 3
+    every = facts(tmp_path, 0)
+    assert [fact[0] for fact in every] == list(range(1, 31))
+    for after in range(1, 31):
+        assert facts(tmp_path, after) == every[after:]
+
+
+def facts(directory: Path, after: int) -> list[tuple[int, Position, list[bytes]]]:
+    """Number, position and bodies of what a fresh reader finds."""
+    reader = RelayReader(directory)
+    try:
+        return [(t.seq, t.position, [body for _, body in t.events()]) for t in reader.transactions(after)]
+    finally:
+        reader.close()
