@@ -50,7 +50,8 @@ class TargetSide:
         """Digests of the leaves of the rows that meet `condition`, from one scan."""
         query = leaves.postgres_digests(self.plan, self.hash_sql, f"{self._own} AND ({condition})")
         with translated(self._where):
-            return {int(leaf): (int(rows), int(total)) for leaf, rows, total in self.connection.execute(query.encode())}
+            found = self.connection.execute(query.encode()).fetchall()
+        return {leaf: (rows, int(total)) for leaf, rows, total in found}
 
     def hashes(self, condition: str) -> list[tuple[Sequence[Any], int]]:
         """Key as `read_key` takes it, and hash, of every row that meets `condition`: of a batch, they are held."""
