@@ -211,7 +211,7 @@ def test_each_loss_is_told_with_the_column_and_what_changes_it(source_db: Source
         ("t.t", "tables: {t: {types: {t: time}}}"),
         ("t.pad", ""),
         ("t.y", ""),
-        ("w.spot", "tables: {w: {types: {spot: point}}}"),
+        ("w.spot", "tables: {w: {types: {spot: geometry}}}"),
     }
     lost = {(place, message.partition(":")[0]) for level, place, message, _ in told if level == "WARN"}
     assert lost == {("t.seen", "column"), ("w.w", "index"), ("t", "partitions are not kept")}
