@@ -7,7 +7,7 @@ source's index is walked, so that a few rows with far-off keys do not leave ever
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from model.tables import TableDef
@@ -21,16 +21,6 @@ from validators.spans import Span, between
 DENSE: Final = 4
 """Fewer values than this per row, and equal ranges of values hold about equal numbers of rows."""
 MOST_SPANS: Final = 20_000
-FEWEST_ROWS: Final = 20_000
-"""Chunks are not made smaller than this for the sake of the workers."""
-
-
-def rows_of_a_chunk(tables: Iterable[int], workers: int, most: int) -> int:
-    """How many rows the chunks of a run over tables of so many rows should have, `most` at most.
-
-    No more than a worker's share of the run: else one would have it all while the others look on.
-    """
-    return min(most, max(FEWEST_ROWS, -(-sum(tables) // workers)))
 
 
 def spans_of(source: SourceSide, chunk_rows: int) -> list[tuple[Span, int]]:

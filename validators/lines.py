@@ -63,9 +63,7 @@ class Lines:
             found = self._stores[name] = connect_store(self._settings.stores[name].dsn, application="crossfade verify")
             with translated(f"store {name}"):
                 found.execute(
-                    "SELECT set_config('statement_timeout', %s, false), set_config('work_mem', %s, false), "
-                    # The workers of a run share its load; more processes in the store would only cost.
-                    "set_config('max_parallel_workers_per_gather', '0', false)",
+                    "SELECT set_config('statement_timeout', %s, false), set_config('work_mem', %s, false)",
                     (str(limit_ms), STORE_MEMORY),
                 )
         return found

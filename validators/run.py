@@ -24,7 +24,7 @@ from transforms.plan import MigrationPlan, TablePlan
 from validators.canonical.record import VERSION, RecordForm
 from validators.computed_check import blank_computed, names_of_computed
 from validators.computed_verdict import Computed, computed_id
-from validators.cutting import rows_of_a_chunk, spans_of
+from validators.cutting import spans_of
 from validators.findings import Mode, TableVerdict, Verdict
 from validators.invariant_check import PREFIX, blank_invariant
 from validators.ledger import Chunk, Ledger, MemoryLedger, Task
@@ -206,18 +206,14 @@ class Verification:
     def _chunks(self) -> Sequence[Chunk]:
         """Every plan's spans, the largest plans first: all workers can begin at once."""
         largest_first = sorted(self._plans.values(), key=lambda plan: -plan.source.rows_estimate)
-        verify = self._settings.verify
-        chunk_rows = rows_of_a_chunk(
-            [plan.source.rows_estimate for plan in largest_first], verify.workers, verify.chunk_rows
-        )
         chunks: list[Chunk] = []
         with closing(connect_reader(self._settings.source, self._scope.info)) as connection:
             for plan in largest_first:
                 spans = [(Span(), plan.source.rows_estimate)]
-                if self._mode not in WHOLE_MODES and plan.source.rows_estimate > chunk_rows:
+                if self._mode not in WHOLE_MODES and plan.source.rows_estimate > self._settings.verify.chunk_rows:
                     source = SourceSide(connection, self._scope.info, plan, RecordForm.of(plan), pushed=False)
                     try:
-                        spans = spans_of(source, chunk_rows)
+                        spans = spans_of(source, self._settings.verify.chunk_rows)
                     except CrossfadeError as error:
                         if error.transient:
                             raise

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from validators.cutting import FEWEST_ROWS, _even, rows_of_a_chunk
+from validators.cutting import _even
 from validators.findings import ColumnDifference, Finding, FindingKind, Mode, Outcome, TableVerdict, Window
 from validators.leaves import KeyRange
 from validators.ledger import Chunk, MemoryLedger
@@ -30,24 +30,6 @@ def test_even_cuts_hold_everything_once(low: int, width: int, wanted: int, value
     starts = _even(KeyRange(0, low, low + width), wanted)
     assert len(starts) < wanted or not starts
     assert sum(span.holds(value) for span in between("id", starts)) == 1
-
-
-@given(st.lists(st.integers(0, 10**7)), st.integers(1, 64), st.integers(1, 10**6))
-def test_no_chunk_is_more_than_the_share_of_a_worker_if_that_is_worth_it(
-    tables: list[int], workers: int, most: int
-) -> None:
-    rows = rows_of_a_chunk(tables, workers, most)
-    assert 1 <= rows <= most
-    if rows > FEWEST_ROWS:
-        assert (rows - 1) * workers < sum(tables)
-    assert rows == most or rows >= FEWEST_ROWS
-
-
-def test_one_table_is_shared_by_all_workers() -> None:
-    assert rows_of_a_chunk([198_000], 2, 200_000) == 99_000
-    assert rows_of_a_chunk([198_000, 5_000_000], 2, 200_000) == 200_000
-    assert rows_of_a_chunk([30_000], 8, 200_000) == FEWEST_ROWS
-    assert rows_of_a_chunk([], 2, 200_000) == FEWEST_ROWS
 
 
 @given(st.integers(-50, 50), st.integers(0, 40), VALUES)
