@@ -6,7 +6,7 @@ Whatever goes wrong on one of them, all are closed; what is asked for next is op
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from config.settings import Settings
 from stores.errors import translated
@@ -14,9 +14,6 @@ from stores.mysql import MysqlConnection, ServerInfo
 from stores.postgres import PostgresConnection, connect_store
 from sync.mysql.snapshot import connect_reader
 from validators.touched import TouchedRows
-
-STORE_MEMORY: Final = "32MB"
-"""Of a statement in the store: enough to count a chunk's leaves without sorting its rows on disk."""
 
 
 class Lines:
@@ -62,10 +59,7 @@ class Lines:
             limit_ms = round(self._settings.verify.statement_timeout_s * 1000)
             found = self._stores[name] = connect_store(self._settings.stores[name].dsn, application="crossfade verify")
             with translated(f"store {name}"):
-                found.execute(
-                    "SELECT set_config('statement_timeout', %s, false), set_config('work_mem', %s, false)",
-                    (str(limit_ms), STORE_MEMORY),
-                )
+                found.execute("SELECT set_config('statement_timeout', %s, false)", (str(limit_ms),))
         return found
 
     def changes(self, store: str, belongs_to: object, make: Callable[[], TouchedRows]) -> TouchedRows:
