@@ -44,7 +44,8 @@ def trip_part(step: str, trips: TripFigures) -> Part:
 def cutover_parts(site: Site, check: FinalCheck) -> tuple[Part, ...]:
     """A cutover's write stop, but for the two round trips. Raises CrossfadeError."""
     return (
-        Part("close_source", 0.0, _oldest_writer_s(site)),
+        # Closing waits for writers in flight: the oldest there is now stands for those to come.
+        Part("close_source", 0.0, oldest_writer_s(site.source())),
         _timed("prove_closed", lambda: site.gate().missing(site.domain.table_ids)),
         _timed("final_check", check.count),
         _timed("sequences", lambda: (next_auto_increments(site.source(), site.domain.tables), *_next_ids(site))),
@@ -80,8 +81,3 @@ def _timed(step: str, act: Callable[[], Any]) -> Part:
     act()
     took = time.monotonic() - began
     return Part(step, took, 2 * took)
-
-
-def _oldest_writer_s(site: Site) -> float:
-    """Closing waits for writers in flight: the oldest there is now stands for those to come."""
-    return oldest_writer_s(site.source())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,26 +25,24 @@ from tests.support.streaming import settings_of, wait_until
 OLD_VERSIONS = 60
 
 
-def keep_history(source_db: SourceDatabase) -> Callable[[], None]:
-    """Changes whose old versions somebody may still read; call it to let go of them."""
+@contextmanager
+def kept_history(source_db: SourceDatabase) -> Iterator[None]:
+    """Changes whose old versions somebody may still read, as long as this lasts."""
     source_db.execute("CREATE TABLE much (id int PRIMARY KEY, n int)", "INSERT INTO much VALUES (1, 0)")
-    reader = source_db.connect(autocommit=False)
-    with reader.cursor() as cursor:
+    with closing(source_db.connect(autocommit=False)) as reader, reader.cursor() as cursor:
         cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
         cursor.execute("SELECT n FROM much")
         cursor.fetchall()
-    source_db.execute(*["UPDATE much SET n = n + 1"] * OLD_VERSIONS)
-    return reader.close
+        source_db.execute(*["UPDATE much SET n = n + 1"] * OLD_VERSIONS)
+        yield
 
 
 def test_history_and_threads_are_read(source_db: SourceDatabase) -> None:
-    let_go = keep_history(source_db)
-    with closing(connect_source(settings_of(source_db.server))) as connection:
+    with kept_history(source_db), closing(connect_source(settings_of(source_db.server))) as connection:
         words = overload(connection, LoadLimits(history_length=OLD_VERSIONS // 2))
         assert words is not None and words.startswith("the source's history list length is ")
         assert words.endswith(f", the limit is {OLD_VERSIONS // 2}")
         assert overload(connection, LoadLimits(threads_running=1000, history_length=10**9)) is None
-    let_go()
 
 
 def test_history_needs_process_on_mysql(mysql97: RunningServer) -> None:
@@ -64,8 +62,7 @@ def test_a_copy_pauses_for_history_and_goes_on_with_another_limit(
     source_db: SourceDatabase, store_db: StoreDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(throttle, "PAUSE_S", 0.01)
-    let_go = keep_history(source_db)
-    with copying(source_db, store_db, tmp_path) as copy:
+    with kept_history(source_db), copying(source_db, store_db, tmp_path) as copy:
         copy.plan("much")
         copy.settings = copy.settings.model_copy(
             update={"snapshot": copy.settings.snapshot.model_copy(update={"max_history_length": 1})}
@@ -79,7 +76,6 @@ def test_a_copy_pauses_for_history_and_goes_on_with_another_limit(
         thread.join(30)
         assert not thread.is_alive() and backfill.pause_reason is None
         assert copy.rows("much") == [("1", str(OLD_VERSIONS))]
-    let_go()
 
 
 def test_who_does_not_follow_or_is_away_counts_as_behind(source: RunningServer) -> None:
