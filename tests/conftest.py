@@ -117,7 +117,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Name the servers that nothing was tested on."""
+    """Name the servers that nothing was tested on, and show what passed only at the second try."""
+    again = terminalreporter.stats.get("rerun", [])
+    if again:
+        terminalreporter.section("FAILED ONCE, THEN PASSED OR FAILED AGAIN: A RACE IN THE CODE OR IN THE TEST", sep="!")
+        for report in again:
+            terminalreporter.section(report.nodeid, sep="-")
+            terminalreporter.write_line(report.longreprtext)
     missing = config.stash[_SERVERS].missing
     if missing:
         terminalreporter.section("SERVERS THAT COULD NOT BE HAD: NOTHING WAS TESTED ON THEM", sep="!", red=True)

@@ -20,6 +20,8 @@ from sync.relay.values import RelayTail
 
 _HEAD: Final = struct.Struct("<II")
 _FIRST_READ: Final = 4096
+_READS: Final = 3
+"""A mark read while it is written may be torn: then it is read again."""
 NAME: Final = "tail"
 
 
@@ -77,12 +79,16 @@ class TailFile:
         os.pwrite(self._descriptor, mark.encode(), 0)
 
     def read(self) -> TailMark | None:
-        """The last mark that was whole when it was read; None before the first."""
-        raw = os.pread(self._descriptor, _FIRST_READ, 0)
-        if len(raw) >= _HEAD.size and (wanted := _HEAD.size + _HEAD.unpack_from(raw)[0]) > len(raw):
-            raw = os.pread(self._descriptor, wanted, 0)
-        if raw != self._raw and (mark := TailMark.decode(raw)) is not None:
-            self._raw, self._mark = raw, mark
+        """The last mark that was whole when it was read; None before the first is published."""
+        for _ in range(_READS):
+            raw = os.pread(self._descriptor, _FIRST_READ, 0)
+            if len(raw) >= _HEAD.size and (wanted := _HEAD.size + _HEAD.unpack_from(raw)[0]) > len(raw):
+                raw = os.pread(self._descriptor, wanted, 0)
+            if raw == self._raw:
+                break
+            if (mark := TailMark.decode(raw)) is not None:
+                self._raw, self._mark = raw, mark
+                break
         return self._mark
 
     def close(self) -> None:

@@ -378,9 +378,11 @@ class RelayWriter:
             os.fdatasync(self._file.fileno())
         state = self._segments[-1].state
         position = Position(state.flavour, last.coordinate, "" if last.gtids is None else str(last.gtids))
-        self._tail = RelayTail(last.seq, position)
+        tail = RelayTail(last.seq, position)
+        self._tail_file.publish(TailMark(state.relay, tail, last.segment, last.offset))
+        # Readers go by the file: whoever is told of a tail must find it there.
+        self._tail = tail
         self._published = last
-        self._tail_file.publish(TailMark(state.relay, self._tail, last.segment, last.offset))
         self._signal.notify()
 
     # -- space

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from sync.mysql.event_types import EventType
 from sync.relay.prepared import PreparedTransactions
 from sync.relay.reader import RelayReader
 from sync.relay.records import CorruptRelay, RecordKind, segment_numbers, segment_path
+from sync.relay.tail import TailFile, TailMark
 from sync.relay.values import RelayTail, TransactionEnd
 from sync.relay.writer import RelayWriter
 from tests.unit.sync.binlog_bytes import SERVER_UUID, event, format_description
@@ -87,6 +89,40 @@ def test_facts_of_a_transaction(tmp_path: Path) -> None:
     assert [body for _, body in transaction.events()] == [b"a", b"bb"]
     assert [body for _, body in transaction.events()] == [b"a", b"bb"]
     assert writer.tail == RelayTail(1, transaction.position)
+    writer.close()
+
+
+def test_who_is_told_of_a_tail_finds_it_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiting for the writer's tail and reading then goes by two places: the file must be the first to have it."""
+    writer = open_writer(tmp_path)
+    append(writer, 1, [b"a"])
+    told = []
+    publish = TailFile.publish
+
+    def watched(file: TailFile, mark: TailMark) -> None:
+        told.append(writer.tail)
+        publish(file, mark)
+
+    monkeypatch.setattr(TailFile, "publish", watched)
+    writer.sync()
+    assert told == [START]
+    assert writer.tail is not None and writer.tail.seq == 1
+    writer.close()
+
+
+def test_a_torn_mark_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = open_writer(tmp_path)
+    file = TailFile(tmp_path, create=False)
+    reads = iter((b"\x30\0\0\0torn", None))
+
+    def torn_once(descriptor: int, size: int, offset: int) -> bytes:
+        return next(reads, None) or pread(descriptor, size, offset)
+
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", torn_once)
+    mark = file.read()
+    assert mark is not None and mark.tail == START
+    file.close()
     writer.close()
 
 
