@@ -37,7 +37,9 @@ def main(arguments: list[str]) -> int:
         invocation.stderr.print("interrupted")
         return ExitCode.INTERRUPTED
     except TyperException as error:
-        error.show()
+        # typer exports the base alone; what it raises is shown with the usage before it.
+        show = getattr(error, "show", None)
+        show() if show is not None else invocation.stderr.print(error.format_message())
         return error.exit_code
     except BrokenPipeError:
         return ExitCode.CLEAN

@@ -111,7 +111,7 @@ class _Table:
 
     def _differing(self, leaf_rows: int) -> Iterator[list[CanonicalRow]]:
         source, target, plan = self._source, self._target, self._back.plan
-        leaves = cut(plan, source.size(), source.ranges(), leaf_rows)
+        leaves = cut(plan, source.size(), source.ranges(), leaf_rows, pushed=source.pushed)
         here, there = source.digests(leaves), target.digests(leaves)
         unequal = differing(here, there)
         if unequal:

@@ -7,7 +7,7 @@ are built here and nowhere else. No I/O.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,9 +17,10 @@ from transforms.plan import ColumnKind, TablePlan
 from transforms.types import INTEGER_BITS
 from validators.canonical.target_forms import INTEGERS, base_of
 from validators.spans import Span
+from validators.weights import MOST_VALUES, guessed_places, weighted_hash, weighted_sql
 
 Digest = tuple[int, int]
-"""Number of rows, sum of their hashes."""
+"""Number of rows, sum of their hashes (`weights.py` for leaves that are weighted)."""
 Digests = Mapping[int, Digest]
 
 MOST_LEAVES: Final = 200_000
@@ -52,6 +53,8 @@ class Leaves:
     """Values of the column per leaf, or number of buckets (a power of two)."""
     unsigned: bool = False
     """Whether the source's column holds no negative numbers."""
+    weighted: bool = False
+    """Whether a hash counts as often as its row's place in the leaf says."""
 
     @property
     def by_key(self) -> bool:
@@ -73,10 +76,11 @@ class Leaves:
         """Leaf, count, sum of hashes."""
         source = _mysql_name(table)
         if self.source_column is not None:
-            leaf = f"({quoted_mysql(self.source_column)} DIV {self.divisor})"
+            column = quoted_mysql(self.source_column)
+            leaf = f"({column} DIV {self.divisor})"
+            added = weighted_sql(row_hash, f"{column} MOD {self.divisor}") if self.weighted else row_hash
             return (
-                f"SELECT {leaf} AS leaf, COUNT(*), SUM({row_hash}) FROM {source} WHERE {where} "
-                "GROUP BY leaf ORDER BY NULL"
+                f"SELECT {leaf} AS leaf, COUNT(*), SUM({added}) FROM {source} WHERE {where} GROUP BY leaf ORDER BY NULL"
             )
         # LIMIT keeps the inner select from being merged, which would compute every hash twice.
         inner = f"SELECT {row_hash} AS h FROM {source} WHERE {where} LIMIT {2**64 - 1}"
@@ -87,10 +91,13 @@ class Leaves:
         """Leaf, count, sum of hashes."""
         target = postgres_name(plan)
         if self.target_column is not None:
-            leaf = f"div({quoted(self.target_column)}::numeric, {self.divisor})::bigint"
+            column = quoted(self.target_column)
+            leaf = f"div({column}::numeric, {self.divisor})::bigint"
+            place = f"mod({column}::numeric, {self.divisor})::bigint"
             if base_of(plan.target.column(self.target_column)).base in INTEGERS:
-                leaf = f"({quoted(self.target_column)}::bigint / {self.divisor})"
-            return f"SELECT {leaf} AS leaf, count(*), sum({row_hash}) FROM {target} WHERE {where} GROUP BY 1"
+                leaf, place = f"({column}::bigint / {self.divisor})", f"{column} % {self.divisor}"
+            added = weighted_sql(row_hash, place) if self.weighted else row_hash
+            return f"SELECT {leaf} AS leaf, count(*), sum({added}) FROM {target} WHERE {where} GROUP BY 1"
         inner = f"SELECT {row_hash} AS h FROM {target} WHERE {where} OFFSET 0"
         return f"SELECT (h & {self.divisor - 1})::bigint AS leaf, count(*), sum(h) FROM ({inner}) AS hashes GROUP BY 1"
 
@@ -111,6 +118,26 @@ class Leaves:
         here, there = self._chosen(leaves, row_hash)
         within = span.conditions(plan)
         return f"{here} AND {within[0]}", f"{there} AND {within[1]}"
+
+    def guesses(self, leaf: int, difference: int) -> list[int]:
+        """Values of the key column whose rows alone could make a difference of a weighted leaf's sums."""
+        low, high = self.range_of(leaf)
+        first = leaf * self.divisor
+        return [first + place for place in guessed_places(difference, low - first, high - first)]
+
+    def share(self, value: int, row_hash: int) -> int:
+        """What a row with this value of the key column adds to the sum of its weighted leaf."""
+        return weighted_hash(row_hash, value - self.of(value, 0) * self.divisor)
+
+    def of_values(self, values: Sequence[int], plan: TablePlan, span: Span) -> tuple[str, str]:
+        """Conditions of the rows of a span with these values of the key column, on source and store."""
+        assert self.source_column is not None and self.target_column is not None
+        listed = ", ".join(map(str, values))
+        here, there = span.conditions(plan)
+        return (
+            f"{quoted_mysql(self.source_column)} IN ({listed}) AND {here}",
+            f"{quoted(self.target_column)} IN ({listed}) AND {there}",
+        )
 
     def _chosen(self, leaves: Iterable[int], row_hash: tuple[str, str]) -> tuple[str, str]:
         if self.by_key:
@@ -163,8 +190,11 @@ def integer_key_columns(plan: TablePlan) -> tuple[int, ...]:
     return tuple(found)
 
 
-def cut(plan: TablePlan, rows: int, ranges: Iterable[KeyRange], leaf_rows: int) -> Leaves:
-    """Choose the cut of a table of about `rows` rows, given the ranges of its integer key columns."""
+def cut(plan: TablePlan, rows: int, ranges: Iterable[KeyRange], leaf_rows: int, *, pushed: bool = False) -> Leaves:
+    """Choose the cut of a table of about `rows` rows, given the ranges of its integer key columns.
+
+    `pushed`: both servers compute the hashes, so that they can weight them too.
+    """
     wanted = max(1, min(MOST_LEAVES, -(-rows // leaf_rows)))
     for found in ranges:
         values = found.high - found.low + 1
@@ -172,7 +202,9 @@ def cut(plan: TablePlan, rows: int, ranges: Iterable[KeyRange], leaf_rows: int) 
             column = plan.columns[found.position]
             assert column.source is not None
             source = plan.source.columns[column.source]
-            return Leaves(source.name, column.target.name, max(1, values // wanted), source.unsigned)
+            divisor = max(1, values // wanted)
+            weighted = pushed and divisor <= MOST_VALUES
+            return Leaves(source.name, column.target.name, divisor, source.unsigned, weighted)
     buckets = 1
     while buckets < wanted and buckets < MOST_BUCKETS:
         buckets *= 2

@@ -134,7 +134,8 @@ class TableCheck:
         before = self.alignment.checkpoint()
         within = span.conditions(self.plan)
         size = self.source.size() if rows is None else rows
-        leaves = cut(self.plan, size, self.source.ranges(condition=within[0]), self.leaf_rows)
+        ranges = self.source.ranges(condition=within[0])
+        leaves = cut(self.plan, size, ranges, self.leaf_rows, pushed=self.source.pushed)
         here, there = self._both(leaves, within)
         high = self.alignment.high()
         after = self.alignment.checkpoint()

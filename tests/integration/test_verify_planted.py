@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -53,6 +54,9 @@ SOURCE = [
         "INSERT INTO labels VALUES (1,'a','x,z',X'00FF','ab'), (2,'','',X'','a  '), (3,'b c','x,y,z',NULL,''),"
         " (4,NULL,NULL,X'5C78','e')"
     ),
+    # Leaves of several rows, below zero too, and leaves whose column names several rows each.
+    "CREATE TABLE dense (id INT PRIMARY KEY, v INT)",
+    "CREATE TABLE parts (id SMALLINT, part INT, v INT, PRIMARY KEY (id, part))",
     "CREATE TABLE nothing (id INT PRIMARY KEY)",
 ]
 
@@ -75,6 +79,10 @@ def pair(source_db: SourceDatabase, store_db: StoreDatabase, tmp_path: Path) -> 
             "INSERT INTO days VALUES (%s, %s)", [(f"2024-{m:02}-{d:02}", d) for m in range(1, 8) for d in (1, 9)]
         )
         cursor.execute("INSERT INTO days VALUES ('0000-00-00', 0)")
+        cursor.executemany("INSERT INTO dense VALUES (%s, %s)", [(n, n % 3) for n in range(-300, 300) if n % 7])
+        cursor.executemany(
+            "INSERT INTO parts VALUES (%s, %s, %s)", [(n, part, n) for n in range(-100, 100) for part in range(3)]
+        )
         cursor.executemany("INSERT INTO `lines` VALUES (%s, %s)", [(n % 40, f"line {n % 40}") for n in range(120)])
     with loaded(source_db, store_db, tmp_path) as found:
         yield found
@@ -202,6 +210,33 @@ def test_a_shift_of_every_row_is_found(pair: Loaded) -> None:
     found = keys_of(pair, "stock")
     assert len(found) == 300
     assert set(found.values()) == {(DIFFERS, ("qty",))}
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3])
+def test_any_number_of_rows_of_a_leaf_may_differ(pair: Loaded, share: float) -> None:
+    """One, which the sums of the leaf tell, or several, which they do not; side by side in one table."""
+    random = Random(int(share * 100))
+    expected: Found = {}
+    with pair.store_db.connect() as connection:
+        rows = connection.execute("SELECT id, v FROM dense ORDER BY id").fetchall()
+        for key, _ in rows:
+            if random.random() >= share:
+                continue
+            kind = random.choice((DIFFERS, MISSING, EXTRA))
+            if kind is DIFFERS:
+                connection.execute("UPDATE dense SET v = v + 1 WHERE id = %s", (key,))
+            elif kind is MISSING:
+                connection.execute("DELETE FROM dense WHERE id = %s", (key,))
+            else:
+                key = key // 7 * 7  # which the source leaves out
+                connection.execute("INSERT INTO dense VALUES (%s, 0) ON CONFLICT DO NOTHING", (key,))
+            expected[(str(key),)] = (kind, ("v",) if kind is DIFFERS else ())
+        for number in range(int(600 * share)):
+            key, part = random.randrange(-100, 100), random.randrange(3)
+            connection.execute("UPDATE parts SET v = %s WHERE id = %s AND part = %s", (1000 + number, key, part))
+        changed = connection.execute("SELECT id, part FROM parts WHERE v >= 1000").fetchall()
+    assert keys_of(pair, "dense") == expected
+    assert keys_of(pair, "parts") == {(str(key), str(part)): (DIFFERS, ("v",)) for key, part in changed}
 
 
 def test_rows_doubled_an_even_number_of_times_are_found(pair: Loaded) -> None:
