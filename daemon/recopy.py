@@ -18,6 +18,7 @@ from stores.control.schema_history import SchemaVersion
 from stores.control.table_states import Phase, TableState
 from stores.errors import translated
 from stores.postgres import PostgresConnection, connect_store
+from sync.postgres.copy import prepare_session
 from sync.postgres.schema_reset import make_again
 from sync.table_phase import moved
 from transforms.plan import TablePlan
@@ -44,6 +45,9 @@ def recopy(settings: Settings, table: str, confirmation: str | None) -> list[str
             name: stack.enter_context(closing(connect_store(store.dsn, application="crossfade schema")))
             for name, store in settings.stores.items()
         }
+        for name, connection in stores.items():
+            # In a shared table rows are deleted: nobody's trigger, and no cascade of somebody's foreign key, follows.
+            prepare_session(connection, f"store {name}")
         held = {name: _held(connection, settings.name, table) for name, connection in stores.items()}
         if not any(held.values()):
             raise UsageError(f"no held table is called {table}", hint="See: crossfade schema pending")

@@ -35,6 +35,7 @@ from sync.mysql.chunks import ChunkKey, Span
 from sync.mysql.snapshot import ChunkReader, ChunkRows
 from sync.mysql.visibility import Visibility
 from sync.postgres.copy import CopyLoader, Loaded, Refusal, empty_target
+from sync.postgres.schema_reset import drop_uniques
 from sync.relay.values import RelayTail
 from sync.table_phase import Phase, TableState, moved
 
@@ -204,6 +205,8 @@ class TableCopy:
             with connection.transaction():
                 checkpoints.hold_fence(connection, job.store.stream, job.store.fence)
                 ledger.clear(connection, job.store.stream, job.plan.id)
+                if job.plan.told_by:
+                    drop_uniques(connection, job.plan.target)
                 low = self._relay.tail
                 marks = {"gate_seq": low.seq, "high": None, "applied_seq": None, "rows_copied": 0}
                 state = (

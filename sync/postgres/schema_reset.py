@@ -64,5 +64,16 @@ def make_again(connection: PostgresConnection, plan: TablePlan) -> None:
             connection.execute(statement.sql.encode())
 
 
+def drop_uniques(connection: PostgresConnection, table: TargetTable) -> None:
+    """Drop the unique indexes beside the key, in the caller's transaction: a copy that comes into a table that is in
+    use passes through states that the source never had. The last of the table's plans to be exact makes them again.
+
+    Raises what the driver raises when a foreign key rests on one of them.
+    """
+    for index in table.indexes:
+        if index.unique:
+            connection.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(table.schema, index.name)))
+
+
 def _name(table: TargetTable) -> sql.Identifier:
     return sql.Identifier(table.schema, table.name)
