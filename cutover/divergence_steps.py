@@ -25,7 +25,6 @@ from cutover.step import Run, Step
 from cutover.stranded_compare import ComparedStore
 from cutover.stranded_file import write_stranded
 from model.errors import CrossfadeError
-from stores.errors import translated
 from stores.retry import retrying
 from sync.mysql import reverse_tables
 from sync.postgres import slots
@@ -65,15 +64,13 @@ class ExportStranded(Step):
 
 
 def stranded_source(site: Site, store: str, after: int, until: int) -> StrandedReader | ComparedStore:
-    """What tells one store's stranded writes: its log, or when that is lost the rows themselves.
+    """What tells one store's stranded writes: its log, or when that has a gap or is lost the rows themselves.
 
     Only behind closed gates: rows that move cannot be compared.
     """
-    name = slots.stream_name(site.settings.name, site.domain.name, store)
-    with translated(f"store {store}"):
-        status = slots.slot_status(site.store(store), name)
-    if status is None or status.lost:
-        log.warning("stranded_by_comparison", domain=site.domain.name, store=store)
+    found = site.slot_promise(store)
+    if found.confirmed is None or found.gap:
+        log.warning("stranded_by_comparison", domain=site.domain.name, store=store, because=found.gap or "no slot")
         return ComparedStore(site.settings, site.domain, store, site.info, until)
     return stranded_reader(site, store, after, until)
 

@@ -35,6 +35,7 @@ from stores.control.domains import DomainState
 from stores.control.journal import Kind
 from stores.errors import translated
 from stores.retry import retrying
+from sync import slot_promise
 from sync.postgres import slots
 
 log = structlog.get_logger(__name__)
@@ -107,15 +108,10 @@ class Driver:
 
     def _run_reverse(self, state: DomainState) -> None:
         self.site.gate().set_pass(self._secret)
-        boundary = dict(state.boundary)
         armed = state.phase == Phase.PREPARED
-        if armed:
-            for store in self.site.domain.stores:
-                name = slots.stream_name(self.site.settings.name, self.site.domain.name, store)
-                status = slots.slot_status(self.site.store(store), name)
-                if status is not None:
-                    boundary[store] = max(boundary.get(store, 0), status.confirmed)
-        self.site.reverse.start(state.epoch, boundary, armed=armed)
+        if armed and not state.boundary.keys() >= set(self.site.domain.stores):
+            return  # a store has come to the domain since: `prepare` makes its slot
+        self.site.reverse.start(state.epoch, state.boundary, armed=armed)
 
     def _recovered(self, state: DomainState) -> Run:
         """The run that another daemon began, as the journal has it."""
@@ -166,17 +162,18 @@ class Driver:
                 hint="Is another migration cutting over a domain of this name?",
             )  # fmt: skip
         gate.set_pass(self._secret)
+        epoch = max(state.epoch, row.epoch) if Phase(state.phase) is Phase.FOLLOWING else state.epoch
         boundary: dict[str, int] = {}
         for store in site.domain.stores:
             for attempt in retrying(site.settings.retry, self._stop, f"preparing store {store} for the cutover"):
                 with attempt:
-                    boundary[store] = self._prepare_store(store)
+                    boundary[store] = self._prepare_store(state, store, epoch)
         if Phase(state.phase) is Phase.FOLLOWING or not self.logbook.pinned():
             self.logbook.pin(identities(site))
         self._take_identities(state)
-        if Phase(state.phase) is Phase.FOLLOWING:
-            epoch = max(state.epoch, row.epoch)
-            state = self.logbook.move(state, Phase.PREPARED, epoch=epoch, boundary=boundary)
+        new = {store: lsn for store, lsn in boundary.items() if store not in state.boundary}
+        if Phase(state.phase) is Phase.FOLLOWING or new:
+            state = self.logbook.move(state, Phase.PREPARED, epoch=epoch, boundary={**state.boundary, **new})
         if not site.reverse.up:
             self._run_reverse(state)
         return state
@@ -188,13 +185,25 @@ class Driver:
             self.logbook.pin(found)
             self.logbook.note(state.epoch, ("identities", Kind.OBSERVED, found))
 
-    def _prepare_store(self, store: str) -> int:
-        """Gate, guard and slot of one store; gives the slot's position. Raises Busy when writers do not let us in."""
+    def _prepare_store(self, state: DomainState, store: str, epoch: int) -> int:
+        """Gate, guard and slot of one store; gives the slot's position. Raises Busy when writers do not let us in.
+
+        Raises Refused when the slot of a domain that was prepared is gone: a write may have passed unseen.
+        """
         site = self.site
         site.store_gate(store).prepare()
         site.value_guard(store).prepare()
         name = slots.stream_name(site.settings.name, site.domain.name, store)
-        return slots.prepare(site.store(store), name, site.domain.targets(store), store)
+        known = store in state.boundary
+        if known and slots.slot_status(site.store(store), name) is None:
+            raise Refused(
+                f"somebody has dropped slot {name} of store {store} since the domain was prepared",
+                domain=state.domain, hint=slot_promise.what_next(state.domain, armed=True),
+            )  # fmt: skip
+        position = slots.prepare(site.store(store), name, site.domain.targets(store), store)
+        if not known:
+            site.begin_anew(store, position, epoch)
+        return position
 
     def unprepare(self) -> DomainState:
         """Take the gates and slots away again; the stores stay closed to the application's roles."""

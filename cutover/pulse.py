@@ -126,22 +126,24 @@ class Pulse:
         )  # fmt: skip
 
     def _way(self, store: str, state: ReverseState | None) -> WayBack:
-        slot, safe = "reserved", None
+        slot, safe, gap = "reserved", None, ""
         try:
             name = slots.stream_name(self._site.settings.name, self._site.domain.name, store)
             with translated(f"store {store}"):
                 status = slots.slot_status(self._site.store(store), name)
                 self._note_wal(store)
             slot, safe = (status.wal_status, status.safe_wal_bytes) if status else ("", None)
+            if state is None or state.mode is ReverseMode.HALTED:
+                gap = self._site.slot_promise(store).gap  # one that runs has looked when it began
         except CrossfadeError as error:
             log.warning("slot_unseen", store=store, error=str(error))
             self._site.drop()
         rate = self._site.wal_rates.per_s(store)
         if state is None:
-            return WayBack(store, "", slot=slot, safe_wal_bytes=safe, wal_bytes_per_s=rate)
+            return WayBack(store, "", slot=slot, safe_wal_bytes=safe, wal_bytes_per_s=rate, gap=gap)
         return WayBack(
             store, str(state.mode), state.lag_s, state.behind_bytes, state.conflicts, state.error or "",
-            state.hint or "", slot, safe, rate,
+            state.hint or "", slot, safe, rate, gap,
         )  # fmt: skip
 
     def _stranded(self, ways: tuple[WayBack, ...]) -> int | None:
@@ -150,6 +152,8 @@ class Pulse:
         if not halted:
             self._counted = None
             return 0 if all(way.mode in RUNNING for way in ways) else None
+        if any(way.gap for way in ways):
+            return None  # what lies in the gap is in no slot
         if self._counted is None or time.monotonic() >= self._counted_due:
             self._counted_due = time.monotonic() + COUNT_EVERY_S
             try:

@@ -53,6 +53,8 @@ class WayBack:
     safe_wal_bytes: int | None = None
     """WAL that may still be written before the slot is lost; None: no limit."""
     wal_bytes_per_s: float | None = None
+    gap: str = ""
+    """Why the slot cannot have everything that the source lacks."""
 
     @property
     def headroom_s(self) -> float | None:
@@ -146,7 +148,7 @@ def _predicted(facts: Facts) -> float | None:
 
 
 def _broken(way: WayBack) -> bool:
-    return way.mode not in ("streaming", "armed") or way.slot not in ("reserved", "extended")
+    return way.mode not in ("streaming", "armed") or way.slot not in ("reserved", "extended") or bool(way.gap)
 
 
 def _alarms(facts: Facts, limits: Limits, predicted: float | None) -> Iterator[Alarm]:
@@ -226,6 +228,8 @@ def _alarms_of(way: WayBack, facts: Facts, limits: Limits) -> Iterator[Alarm]:
         what = f"is {way.slot}" if way.slot else "is gone"
         yield Alarm("SLOT_LOST", Light.RED, f"store {way.store}: the slot that holds what goes back {what}",
                     "Raise max_slot_wal_keep_size at once." if way.slot == "unreserved" else accept)  # fmt: skip
+    elif way.gap:
+        yield Alarm("SLOT_GAP", Light.RED, way.gap, accept)
     elif way.headroom_s is not None and way.headroom_s < limits.headroom_s:
         light = Light.RED if way.headroom_s < limits.headroom_s / 24 else Light.AMBER
         yield Alarm("WAL_HEADROOM", light, f"store {way.store} keeps its WAL for {way.headroom_s / 3600:.1f} h more at "

@@ -177,8 +177,11 @@ class Rearm(Step):
             name = slots.stream_name(site.settings.name, site.domain.name, store)
             position = slots.renew(site.store(store), name, site.domain.targets(store), store)
             if position is not None:
-                run.boundary[store] = max(run.boundary[store], position)
                 renewed.append(store)
+            status = slots.slot_status(site.store(store), name)
+            if status is not None:
+                run.boundary[store] = max(run.boundary[store], status.confirmed)
+            site.begin_anew(store, run.boundary[store], run.epoch)
         site.reverse.start(run.epoch, run.boundary, armed=True)
         return {"slots_made_anew": renewed} if renewed else {}
 

@@ -127,22 +127,26 @@ def retention(site: Site, stop: threading.Event) -> GateResult:
 
 
 def slots_reserved(site: Site, stop: threading.Event) -> GateResult:
-    """The stores keep the log that the reverse stream needs."""
+    """The stores keep the log that the reverse stream needs, from where the source has everything."""
     bad = []
     for store in site.domain.stores:
         with translated(f"store {store}"):
             status = slots.slot_status(
                 site.store(store), slots.stream_name(site.settings.name, site.domain.name, store)
             )
+        gap = site.slot_promise(store).gap
         if status is None:
             bad.append(f"{store}: no slot")
+        elif gap:
+            bad.append(gap)
         elif status.wal_status not in ("reserved", "extended"):
             bad.append(f"{store}: {status.wal_status}")
     name = site.domain.name
     return GateResult(
         "slots_reserved", not bad, ", ".join(bad) or "reserved", "reserved",
-        f"Before the cutover: crossfade cutover rehearse {name}. After it the rows written since must be found by "
-        f"comparing both sides: crossfade rollback run {name} --confirm {name} --accept-divergence {name}",
+        f"Before the cutover: crossfade cutover cancel {name} --remove, crossfade verify, crossfade cutover rehearse "
+        f"{name}. After it the rows written since must be found by comparing both sides: crossfade rollback run {name} "
+        f"--confirm {name} --accept-divergence {name}",
     )  # fmt: skip
 
 

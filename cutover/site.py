@@ -19,11 +19,16 @@ from cutover.trips import Trips
 from cutover.wal_rates import WalRates
 from model.tables import TableDef, TableId
 from stores.control import checkpoints
+from stores.errors import translated
 from stores.mysql import MysqlConnection, ServerInfo, connect_source
 from stores.postgres import PostgresConnection, connect_store
+from sync import slot_promise
+from sync.mysql import reverse_tables
 from sync.mysql.gate import SourceGate
+from sync.postgres import slots
 from sync.postgres.gate import StoreGate
 from sync.postgres.value_guard import ValueGuard
+from sync.slot_promise import SlotPromise
 
 READ_TIMEOUT_S = 30.0
 
@@ -109,6 +114,18 @@ class Site:
         return StoreGate(
             self.store(name), name, self.domain.name, self.domain.targets(name), self.domain.app_roles, still_ours
         )
+
+    def slot_promise(self, store: str) -> SlotPromise:
+        """A store's slot and what was written down of it."""
+        name = slots.stream_name(self.settings.name, self.domain.name, store)
+        dsn = self.settings.stores[store].dsn
+        return slot_promise.read(self.source(), self.store(store), dsn, name, self.domain.name, store)
+
+    def begin_anew(self, store: str, lsn: int, epoch: int) -> None:
+        """What a store committed before `lsn` is settled: its slot is trusted from there on."""
+        with translated(f"store {store}"):
+            whose = slots.wal_origin(self.store(store))
+        reverse_tables.begin_anew(self.source(), self.domain.name, store, lsn, epoch, whose)
 
     def value_guard(self, name: str) -> ValueGuard:
         """What keeps values out of a store that the source could not hold."""

@@ -2,7 +2,8 @@
 
 Slot → decode → invert → apply. The slot is confirmed only after the source has committed; the progress row (epoch
 and position, compare-and-set with the rows) makes it exactly once whatever dies in between. A conflict, a value that
-the source cannot hold, or a write before the cutover halts it; nothing is skipped.
+the source cannot hold, a write before the cutover, or a slot that cannot have everything (`sync/slot_promise.py`) halts
+it; nothing is skipped.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from stores.control.names import SCHEMA
 from stores.mysql import MysqlConnection, connect_source
 from stores.postgres import connect_store
 from stores.retry import retrying
+from sync import slot_promise
 from sync.mysql import reverse_apply, reverse_tables
 from sync.mysql.reverse_apply import ReverseWriter
 from sync.postgres import slots
@@ -55,6 +57,8 @@ from transforms.reverse import ReversePlan
 
 log = structlog.get_logger(__name__)
 
+PROMISE_S: Final = 2.0
+"""How often the progress row moves over transactions that are not sent back, and the slot after it."""
 GROUP_ROWS: Final = 5000
 GROUP_AGE_S: Final = 0.1
 """Under backlog several transactions of the store go into one of the source, at most of this size and age."""
@@ -232,14 +236,15 @@ class _Session:
             progress = reverse_tables.take(
                 connection, stream._domain, stream._store, stream._start, stream._epoch, stream._database
             )
-            self._writer = ReverseWriter(connection, info, progress, database=stream._database, singly=stream._singly)
-            start = max(progress.lsn, stream._start)
-            self._reader = SlotReader(stream._dsn, stream.name, stream.name, start)
+            self._reader = SlotReader(stream._dsn, stream.name, stream.name, progress.lsn)
             try:
+                # Only now that the slot is ours can nobody drop it, or move it on, behind our back.
                 self._still_there(connection, progress)
+                progress = self._trusted(connection, progress)
             except BaseException:
                 self._reader.close()
                 raise
+            self._writer = ReverseWriter(connection, info, progress, database=stream._database, singly=stream._singly)
         except BaseException:
             connection.close()
             raise
@@ -260,7 +265,8 @@ class _Session:
         self._held_bytes = 0
         self._sent = False
         """The open transaction of the store is being sent while it is read."""
-        self._after_lsn = start
+        self._after_lsn = progress.lsn
+        self._promised_at = time.monotonic()
         self._show()
 
     def _still_there(self, connection: MysqlConnection[Any], progress: reverse_tables.Progress) -> None:
@@ -272,6 +278,21 @@ class _Session:
                 "another stream moved the progress before it left its slot to us", domain=stream._domain,
                 store=stream._store,
             )  # fmt: skip
+
+    def _trusted(self, connection: MysqlConnection[Any], progress: reverse_tables.Progress) -> reverse_tables.Progress:
+        """The progress from which the slot has everything. Raises SlotGap when it begins later."""
+        stream = self._stream
+        with contextlib.closing(connect_store(stream._dsn, application="crossfade reverse")) as store:
+            found = slot_promise.read(
+                connection, store, stream._dsn, stream.name, stream._domain, stream._store, stream._database
+            )
+        if found.gap:
+            raise slot_promise.SlotGap(found.gap, hint=slot_promise.what_next(stream._domain, armed=stream._armed))
+        if found.promised == found.now:
+            return progress
+        # The first session, or the first one behind a failover. An older version confirmed what it did not write down.
+        begins = progress.lsn if found.promised else max(progress.lsn, found.confirmed or 0)
+        return reverse_tables.adopt(connection, progress, begins, found.now, stream._database)
 
     def close(self) -> None:
         """Drop both connections."""
@@ -291,7 +312,7 @@ class _Session:
                 self._show_mode()
             elif isinstance(found, Keepalive):
                 if self._began is None and not self._group:
-                    self._confirm(found.wal_end)
+                    self._pass_over(found.wal_end)
             else:
                 self._take(found[1])
 
@@ -420,28 +441,39 @@ class _Session:
             self._finish_group()
 
     def _nothing(self, message: Commit) -> None:
-        """A transaction that is not sent back. It is confirmed when nothing before it is open."""
+        """A transaction that is not sent back. It is passed over when nothing before it is open."""
         if self._group and time.monotonic() - self._group_since >= GROUP_AGE_S:
             self._finish_group()
         if not self._group:
-            self._confirm(message.end_lsn)
+            self._pass_over(message.end_lsn)
+
+    def _pass_over(self, lsn: Lsn) -> None:
+        """Nothing is to be sent back up to `lsn`. Also this the source has in writing before the store may forget it:
+
+        a slot that is ahead of what is written was made anew, or moved on, by somebody else.
+        """
+        if lsn <= self._writer.progress.lsn or time.monotonic() - self._promised_at < PROMISE_S:
+            return
+        self._commit_source(lsn, None, 0)
 
     def _finish_group(self) -> None:
         """Commit on the source what is open, then let the store forget it."""
         if not self._group:
             return
-        progress = self._writer.commit(self._end, self._commit_time, self._group)
-        self._group = 0
+        group, self._group = self._group, 0
         stream = self._stream
+        self._commit_source(self._end, self._commit_time, group)
         stream._commits += 1
         stream._waiting_since = None if self._began is None else self._began.commit_time
-        self._confirm(progress.lsn)
-        self._show()
 
-    def _confirm(self, lsn: Lsn) -> None:
-        self._reader.confirm(lsn)
-        if lsn > self._stream._state.confirmed_lsn:
-            self._stream._set(confirmed_lsn=lsn)
+    def _commit_source(self, lsn: Lsn, commit_time: float | None, transactions: int) -> None:
+        """Commit on the source, then confirm exactly that to the slot: never more."""
+        progress = self._writer.commit(lsn, commit_time, transactions)
+        self._promised_at = time.monotonic()
+        self._reader.confirm(progress.lsn)
+        if progress.lsn > self._stream._state.confirmed_lsn:
+            self._stream._set(confirmed_lsn=progress.lsn)
+        self._show()
 
     def _show(self) -> None:
         progress = self._writer.progress

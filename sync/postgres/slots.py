@@ -15,6 +15,7 @@ from typing import Final
 from psycopg import sql
 
 from model.errors import Refused
+from model.wal import WalOrigin
 from stores.control.names import SCHEMA
 from stores.errors import translated
 from stores.postgres import PostgresConnection
@@ -108,6 +109,16 @@ def slot_status(connection: PostgresConnection, name: str) -> SlotStatus | None:
         return None
     active, confirmed, wal_status, behind, safe = row
     return SlotStatus(name, active, parse_lsn(confirmed or "0/0"), wal_status, int(behind or 0), safe)
+
+
+def wal_origin(connection: PostgresConnection) -> WalOrigin:
+    """Whose write-ahead log the store writes now."""
+    row = connection.execute(
+        "SELECT system_identifier, ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint "
+        "FROM pg_control_system()"
+    ).fetchone()
+    assert row is not None
+    return WalOrigin(*row)
 
 
 def renew(connection: PostgresConnection, name: str, tables: Iterable[TargetTable], store: str) -> Lsn | None:

@@ -15,6 +15,7 @@ from cutover.checks import CUTOVER, ROLLBACK
 from model.errors import ExitCode
 from sync.mysql.gate_ddl import trigger_body
 from sync.mysql.reverse_tables import DATABASE
+from sync.postgres.slots import PLUGIN, stream_name
 from tests.support.servers import SourceDatabase, StoreDatabase
 from tests.support.small import Small, small_domain
 from tests.support.stranded import replay
@@ -282,9 +283,18 @@ def test_the_way_back_refuses(mariadb_db: SourceDatabase, store15: StoreDatabase
         found = refused_by(migration, "slots_reserved", "reverse_round_trip", verb="rollback")
         assert "no slot" in found["slots_reserved"]
         assert "--accept-divergence stock" in migration.gates()["slots_reserved"]["next"]
+        # Made anew by hand it looks well, but what was written before is in no slot.
+        store_db.execute(
+            f"SELECT pg_create_logical_replication_slot('{stream_name('small', 'stock', 'main')}', '{PLUGIN}')"
+        )
+        ready = migration.light("RED", "SLOT_GAP")
+        assert ready["stranded_rows"] is None and ready["predicted_s"] is None
+        found = refused_by(migration, "slots_reserved", "reverse_round_trip", verb="rollback")
+        assert "made it anew" in found["slots_reserved"] and "made it anew" in found["reverse_round_trip"]
+        assert "--accept-divergence stock" in migration.gates()["slots_reserved"]["next"]
         left = migration.move("rollback", "--accept-divergence", "stock")["stranded"]
         assert_compared(Path(left["path"]), source_db)
-        # Forth again, once what was left behind is replayed: by a slot that was made anew.
+        # Forth again, once what was left behind is replayed: by that slot, which counts from here on.
         replay(source_db, Path(left["path"]))
         migration.wait_caught_up()
         migration.ok("verify")

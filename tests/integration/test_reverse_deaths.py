@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -29,14 +30,16 @@ from transforms.reverse import reverse_plans
 POINTS = ("before the commit", "after the commit", "in the middle of the statements")
 
 
-def stream_until_killed(settings: Settings, database: str, r0: int, epoch: int, point: str | None) -> None:
-    """A process that does nothing but stream, and kills itself at `point`."""
+def stream_until_killed(
+    settings: Settings, database: str, r0: int, epoch: int, point: str | None, arm: Callable[[str], None]
+) -> None:
+    """A process that does nothing but stream, and kills itself at `point`, as `arm` has it."""
     with closing(connect_source(settings.source)) as connection:
         info = probe(connection)
         tables = read_catalog(connection, info, settings.source.databases)
     plans = compile_plan(settings, tables, info.flavour).plans
     if point is not None:
-        _arm(point)
+        arm(point)
     stream = ReverseStream(settings, DOMAIN, "main", reverse_plans(plans), epoch=epoch, start_lsn=r0, database=database)
     stream.run(threading.Event())
 
@@ -74,10 +77,10 @@ def _arm(point: str) -> None:
         ReverseWriter.flush = dying_flush  # type: ignore[method-assign]
 
 
-def spawn(bed: Reversing, epoch: int, point: str | None = None) -> BaseProcess:
+def spawn(bed: Reversing, epoch: int, point: str | None = None, arm: Callable[[str], None] = _arm) -> BaseProcess:
     """Start such a process."""
     process = multiprocessing.get_context("spawn").Process(
-        target=stream_until_killed, args=(bed.settings, bed.database, bed.r0, epoch, point), daemon=True
+        target=stream_until_killed, args=(bed.settings, bed.database, bed.r0, epoch, point, arm), daemon=True
     )
     process.start()
     return process
