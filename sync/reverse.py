@@ -391,6 +391,8 @@ class _Session:
                         self._keep(SourceChange(table.plan, None))
 
     def _keep(self, change: SourceChange) -> None:
+        if change.plan.follows:
+            return
         if self._sent:
             self._write(change)
             return

@@ -41,6 +41,7 @@ from transforms.reverse import ReversePlan
 
 SILENCE_S: Final = 60.0
 """No message for so long though the end was not reached."""
+_FOLLOWS: Final = "a side table has no part of the source's rows but their key: nothing of it goes back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +185,9 @@ class StrandedReader:
             yield StrandedChange(op, table, source, before, after, None, str(error))
             return
         for change, statement in told:
+            if change.plan.follows:
+                yield StrandedChange(op, table, str(change.plan.source.id), before, after, None, _FOLLOWS)
+                continue
             yield from cleared(self._sql(change.plan), change, table)
             yield StrandedChange(
                 str(change.op), table, str(change.plan.source.id), None if change.op is Op.INSERT else before,
@@ -200,6 +204,7 @@ class StrandedReader:
             # Of rows that other tables have parts of it is not known which go.
             statement = None if plan.shared else self._sql(plan).delete_all().decode()
             refused = "its rows are shared with other tables of the stores" if plan.shared else ""
+            refused = _FOLLOWS if plan.follows else refused
             yield StrandedChange("truncate", table, str(plan.source.id), None, None, statement, refused)
 
     def _statement(self, change: SourceChange) -> bytes:

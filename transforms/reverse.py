@@ -7,6 +7,7 @@ cutover can be refused before anything is lost. No I/O.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -98,6 +99,8 @@ class ReversePlan:
     """The plan's `where`, when it reads columns that the store does not have: no other row may be touched."""
     shared: bool = False
     """Other plans make other parts of the same source rows: a row may be there already, or be gone already."""
+    follows: bool = False
+    """Nothing goes back, for the plan has no part of the rows but their key (a masked copy): others make them."""
 
     @property
     def source(self) -> TableDef:
@@ -132,10 +135,23 @@ def reverse_plans(plans: Iterable[TablePlan]) -> tuple[ReversePlan, ...]:
     Raises ConfigError for a `reverse` expression that cannot work.
     """
     plans = tuple(plans)
-    return tuple(
+    made = [
         reverse_plan(plan, [other for other in plans if other.source.id == plan.source.id and other is not plan])
         for plan in plans
-    )
+    ]
+    givers = {back.source.id for back in made if not _key_only(back)}
+    return tuple(_following(back) if back.source.id in givers and _key_only(back) else back for back in made)
+
+
+def _key_only(back: ReversePlan) -> bool:
+    return back.shared and bool(back.key) and len(back.columns) == len(back.key)
+
+
+def _following(back: ReversePlan) -> ReversePlan:
+    """The plan of a side table: its rows must neither take the parts of others away nor make half a row."""
+    reason = "no part of the source's rows but their key is here: rows that come and go here are not sent back"
+    verdict = ColumnVerdict("", Reversibility.EXACT, reason)
+    return dataclasses.replace(back, follows=True, verdicts=(*back.verdicts, verdict))
 
 
 def reverse_plan(plan: TablePlan, siblings: Iterable[TablePlan] = ()) -> ReversePlan:
@@ -168,7 +184,8 @@ def reverse_plan(plan: TablePlan, siblings: Iterable[TablePlan] = ()) -> Reverse
     for ordinal, column in enumerate(plan.source.columns):
         if ordinal not in columns and not column.generated:
             kept.append(_kept(column))
-            verdicts.append(_kept_verdict(plan, siblings, column, ordinal, kept[-1]))
+            verdict = _kept_verdict(plan, siblings, column, ordinal, kept[-1])
+            verdicts.append(_only_once(verdict, plan.source, kept[-1]))
     for item in plan.columns:
         if item.kind is ColumnKind.EXPRESSION and item.reverse is None and item.inverse is None and not item.one_way:
             verdicts.append(ColumnVerdict(item.target.name, Reversibility.EXACT, "derived; not sent back"))
@@ -413,6 +430,20 @@ def _kept_verdict(
     return ColumnVerdict(
         column.name, Reversibility.EXACT_WITH_KEPT_VALUE, "not in the store; new rows get the column's default"
     )
+
+
+def _only_once(verdict: ColumnVerdict, source: TableDef, kept: KeptColumn) -> ColumnVerdict:
+    """The verdict of a column that the store does not give back, with what a unique index over it makes of new rows."""
+    column = kept.column
+    filled = kept.insert if kept.insert is not ABSENT else column.default
+    if column.auto_increment or filled is None or column.default_kind is DefaultKind.EXPRESSION:
+        return verdict
+    for index in source.indexes:
+        if index.unique and any((part.column or "").lower() == column.name.lower() for part in index.parts):
+            why = f"new rows get the same value, and the unique index {index.name} takes only the first of them"
+            reason = f"{verdict.reason}; {why}" if verdict.reason else why
+            return ColumnVerdict(column.name, worst((verdict.way, Reversibility.LOSSY)), reason)
+    return verdict
 
 
 # ---------------------------------------------------------------- the table

@@ -23,7 +23,7 @@ from model.rows import Row
 from stores.errors import from_mysql, translated
 from stores.mysql import MysqlConnection, ServerInfo, connect_source, probe
 from sync.mysql import reverse_tables
-from sync.mysql.reverse_statements import ReverseStatements
+from sync.mysql.reverse_statements import ANOTHER_ROW, ReverseStatements
 from sync.mysql.reverse_tables import Progress
 from transforms.reverse import ReversePlan
 
@@ -267,6 +267,9 @@ class ReverseWriter:
         number = error.args[0] if error.args else 0
         if expected.statements is None or number not in _REFUSALS:
             return from_mysql(error, "source")
+        text = str(error.args[1])
+        if number == ANOTHER_ROW and expected.what == "insert" and expected.statements.plan.shared:
+            number, text = _DUPLICATE, "another row has its values in a unique index"
         kind: type[CrossfadeError] = ReverseConflict if number == _DUPLICATE else ValueRefused
         if number == _DUPLICATE and expected.statements.plan.plan.routed:
             kind = RowElsewhere
@@ -274,8 +277,8 @@ class ReverseWriter:
         if number == _DUPLICATE and self._run_rows == 1:
             where.update(self._difference(expected))
         hint = RowElsewhere.default_hint if kind is RowElsewhere else ReverseConflict.default_hint
-        text = f"the source refuses a row that the store has ({expected.what}): {error.args[1]}"
-        return kind(text, hint=hint, errno=number, **where)
+        message = f"the source refuses a row that the store has ({expected.what}): {text}"
+        return kind(message, hint=hint, errno=number, **where)
 
     def _conflict(self, expected: _Expected, found: int) -> CrossfadeError:
         progress = self.progress

@@ -16,6 +16,9 @@ from sync.mysql.reverse_literals import column_sql
 from sync.mysql.textform import from_select, select_expression
 from transforms.reverse import ReversePlan
 
+ANOTHER_ROW = 1690
+"""The error of an INSERT that would complete a row with another key."""
+
 
 class ReverseStatements:
     """Statements of one plan."""
@@ -40,7 +43,12 @@ class ReverseStatements:
         ]
         self._merge = b""
         if plan.shared:
-            pairs = [column.name + b" = VALUES(" + column.name + b")" for column in self._columns]
+            pairs = [_same(self._columns[index].name) for index in plan.key]
+            pairs += [
+                column.name + b" = VALUES(" + column.name + b")"
+                for index, column in enumerate(self._columns)
+                if index not in plan.key
+            ]
             self._merge = b" ON DUPLICATE KEY UPDATE " + b", ".join([*pairs, *self._held])
         deleted = plan.plan.deleted
         marks = deleted.marks if deleted else ()
@@ -122,6 +130,13 @@ class ReverseStatements:
             field = row[index]
             parts.append(self._columns[index].is_(field if isinstance(field, bytes) else None))
         return b" AND ".join(parts) + self._guard + self._limit
+
+
+def _same(name: bytes) -> bytes:
+    """The assignment of a key column to the row that an INSERT met. Met by another unique index it is another row:
+    then EXP is out of range, which is an error in every version, as a NULL or a text in place of a number is not.
+    """
+    return b"%b = IF(%b <=> VALUES(%b) OR EXP(9999 + (%b <=> VALUES(%b))), VALUES(%b), %b)" % ((name,) * 7)
 
 
 def _mark(column: ColumnDef, value: Field, info: ServerInfo) -> bytes:

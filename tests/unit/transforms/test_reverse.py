@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from model.errors import ConfigError, ValueRefused
 from model.rows import ABSENT
-from model.tables import ColumnDef, IndexDef, IndexPart
+from model.tables import ColumnDef, DefaultKind, IndexDef, IndexPart
 from tests.support.neutral_values import CASES, Case, times
 from tests.support.plans import column, compile_one, compile_tables, table
 from transforms.casts import array_literal
@@ -78,6 +78,39 @@ def test_shared_rows_are_known() -> None:
     assert one.shared and two.shared
     assert {item.column: item.way for item in one.verdicts}["b"] is EXACT
     assert one.kept[0].insert == b"0"
+
+
+def test_a_masked_side_table_only_follows() -> None:
+    source = table("t", ID, column("a", "varchar(9)"), column("b", "int"))
+    side = {"table": "side", "mask": {"a": "hmac", "b": "null"}}
+
+    def follow(*outputs: dict[str, Any]) -> list[bool]:
+        key = {"defaults": {"mask_key": "a key of sixteen or more"}}
+        return [
+            back.follows for back in reverse_plans(compile_tables(source, tables={"t": {"to": outputs}}, **key).plans)
+        ]
+
+    assert follow({"table": "main"}, side) == [False, True]
+    assert follow({"table": "main"}, {**side, "mask": {"a": "hmac"}}) == [False, False]  # b comes back from there, too
+    assert follow(side, {**side, "table": "other"}) == [False, False]  # else nothing would go back at all
+    assert follow(side) == [False]
+
+
+@pytest.mark.parametrize(
+    ("more", "way"),
+    [
+        ({}, LOSSY),  # each new row would get ''
+        ({"default": "x"}, LOSSY),
+        ({"nullable": True}, KEPT),  # any number of rows may be NULL
+        ({"default_kind": DefaultKind.EXPRESSION, "default": "uuid()"}, KEPT),
+    ],
+)
+def test_a_unique_column_that_the_store_lacks(more: dict[str, Any], way: Reversibility) -> None:
+    unique = (IndexDef("by_a", (IndexPart("A"), IndexPart("b")), unique=True),)
+    source = table("t", ID, column("a", "varchar(9)", **more), column("b", "int"), indexes=unique)
+    back = reverse_plan(compile_one(source, tables={"t": {"exclude": ["a"]}}))
+    (found,) = [item for item in back.verdicts if item.column == "a"]
+    assert (found.way, "by_a takes only the first" in found.reason) == (way, way is LOSSY)
 
 
 def test_a_guard_only_where_the_filter_reads_what_the_store_lacks() -> None:
