@@ -5,6 +5,7 @@ from __future__ import annotations
 # The modules below register their checks in this order, which is the order of the findings.
 from sync.assess import source_server as source_server  # isort: skip
 from sync.assess import source_grants as source_grants  # isort: skip
+from sync.assess import source_limits as source_limits  # isort: skip
 from sync.assess import source_xa as source_xa  # isort: skip
 from sync.assess import binlog as binlog  # isort: skip
 from sync.assess import tables as tables  # isort: skip

@@ -28,6 +28,14 @@ def _source(settings: Settings) -> str:
         "-- from MySQL 8 on, to be told of prepared XA transactions",
         f"-- GRANT {PRIVILEGE} ON *.* TO {user};",
     ]
+    limits = []
+    if settings.snapshot.max_history_length is not None and product == "MySQL":
+        limits += ["-- snapshot.max_history_length", f"GRANT PROCESS ON *.* TO {user};"]
+    if settings.snapshot.max_replica_lag_s is not None and product == "MariaDB":
+        limits += [
+            "-- snapshot.max_replica_lag_s, on the replicas too (before MariaDB 10.5 leave it out)",
+            f"GRANT REPLICA MONITOR ON *.* TO {user};",
+        ]
     lines = [
         f"-- {product} {source.host}:{source.port}: run as an administrator. Put our host in place of %.",
         f"CREATE USER {user} IDENTIFIED BY '{_PASSWORD}';",
@@ -36,6 +44,7 @@ def _source(settings: Settings) -> str:
         "-- copy and verify: LOCK TABLES is for tables without a key and for sources without GTIDs",
         *(f"GRANT SELECT, LOCK TABLES ON {database}.* TO {user};" for database in databases),
         *(prepared if product == "MySQL" else ()),
+        *limits,
         "-- only before a cutover: the write gate, and the way back",
         *(
             f"-- GRANT CREATE, ALTER, DROP, TRIGGER, INSERT, UPDATE, DELETE ON {database}.* TO {user};"

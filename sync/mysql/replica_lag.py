@@ -18,6 +18,16 @@ _GRANT = "GRANT REPLICATION CLIENT (MariaDB: REPLICA MONITOR) ON *.* there."
 _SYNTAX_ERROR = 1064
 
 
+def judged(status: Mapping[str, Any] | None, limit_s: float) -> str | None:
+    """What is wrong with a replica by its own status, in words; None: it is at most `limit_s` behind."""
+    if status is None:
+        return "is no replica"
+    lag = status.get("Seconds_Behind_Source", status.get("Seconds_Behind_Master"))
+    if lag is None:
+        return "does not replicate: see its replication, or take it out of source.replicas"
+    return f"is {lag} s behind, the limit is {limit_s:g}" if float(lag) > limit_s else None
+
+
 class ReplicaLag:
     """Asks every server that `source.replicas` names, over connections that it keeps. For one thread at a time."""
 
@@ -29,7 +39,7 @@ class ReplicaLag:
         """The first replica that is further behind, in words, or cannot say how far; None: there is none."""
         for name in self._settings.replicas:
             try:
-                why = self._judged(self._status(name), limit_s)
+                why = judged(self.status(name), limit_s)
             except AccessDenied as error:
                 why = f"cannot be asked how far it is behind: {error}. {_GRANT}"
             except CrossfadeError as error:
@@ -43,17 +53,11 @@ class ReplicaLag:
         while self._connections:
             self._connections.popitem()[1].close()
 
-    @staticmethod
-    def _judged(status: Mapping[str, Any] | None, limit_s: float) -> str | None:
-        if status is None:
-            return "is no replica"
-        lag = status.get("Seconds_Behind_Source", status.get("Seconds_Behind_Master"))
-        if lag is None:
-            return "does not replicate: see its replication, or take it out of source.replicas"
-        return f"is {lag} s behind, the limit is {limit_s:g}" if float(lag) > limit_s else None
+    def status(self, name: str) -> dict[str, Any] | None:
+        """What the replica says of its replication; None: it has none. A connection that fails is not kept.
 
-    def _status(self, name: str) -> dict[str, Any] | None:
-        """What the replica says of its replication; None: it has none. A connection that fails is not kept."""
+        Raises AccessDenied, Unreachable, ConnectionLost.
+        """
         connection = self._connections.pop(name, None) or connect_source(self._settings.of_replica(name))
         try:
             row = self._asked(connection, name)
