@@ -89,6 +89,26 @@ def test_nothing_moves_before_the_replica_has_it(
         assert source_db.rows("SELECT name FROM items WHERE id = 1") == [("back",)]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_cutover_waits_for_a_replica_of_mysql(
+    start_private: Callable[..., RunningServer], store15: StoreDatabase, tmp_path: Path
+) -> None:
+    """The same on the other kind of source: until the replica has the closing, nobody writes."""
+    source, replica = start_private("mysql-9.7"), start_private("mysql-9.7")
+    with source_database(source) as source_db, small_domain(source_db, store15, tmp_path) as migration:
+        with session(replica) as cursor:
+            cursor.execute("CHANGE REPLICATION FILTER REPLICATE_WILD_DO_TABLE = ('crossfade_control.%')")
+        follow(source, replica, "crossfade_control")
+        trap = dying_steps.Trap(tmp_path / "trap")
+        migration.environment |= trap.environment
+        name_it(migration, source, replica)
+        over_when_the_replica_has_the_closing(migration, trap, replica)
+        with session(replica) as cursor:
+            cursor.execute("SELECT closed, expires_s FROM crossfade_control.gate")
+            assert cursor.fetchall() == ((1, None),)
+
+
 def undone_when_held_up(migration: Small, source_db: SourceDatabase, replica: RunningServer) -> None:
     """The replica shows markers, but not the closing of the gate."""
     with held_up(replica, "gate"):
