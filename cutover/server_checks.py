@@ -17,6 +17,7 @@ from stores.postgres import connect_store
 from sync.mysql.catalog import read_tables
 from sync.mysql.literals import quoted_name
 from sync.mysql.open_transactions import writers_older_than
+from sync.mysql.prepared_xa import PRIVILEGE, prepared_xa, verdicts
 from sync.postgres import slots
 from sync.postgres.store_catalog import read_store
 
@@ -156,11 +157,17 @@ def old_writers(site: Site, stop: threading.Event) -> GateResult:
     shown = ", ".join(
         f"{f'connection {thread}' if thread else 'a prepared XA transaction'}: {age} s" for thread, age in found[:3]
     )
-    return GateResult(
-        "old_writers", not found, shown or "none", f"none older than {OLD_WRITER_S:.0f} s",
-        "End them (KILL the connection on the source), or wait. What ends a prepared XA transaction, says: "
-        "crossfade assess --only prepared_xa",
-    )  # fmt: skip
+    todo = "End them (KILL the connection on the source), or wait."
+    if found:
+        # One that its session still holds is told as a connection, and outlives a KILL.
+        with closing(connect_source(site.settings.source, use_unicode=False)) as raw:
+            prepared = prepared_xa(raw)
+        if prepared is None:
+            todo += f" To see prepared XA transactions: GRANT {PRIVILEGE} ON *.* TO {site.settings.source.user}"
+        elif prepared:
+            shown += f"; prepared by XA: {', '.join(map(str, prepared[:3]))}"
+            todo += f" KILL does not end a prepared one, but: {verdicts(prepared[:3])}"
+    return GateResult("old_writers", not found, shown or "none", f"none older than {OLD_WRITER_S:.0f} s", todo)
 
 
 def old_store_writers(site: Site, stop: threading.Event) -> GateResult:

@@ -7,7 +7,7 @@ from typing import Final
 
 from sync.assess.registry import Result, ok, source_check, warn
 from sync.assess.source_facts import SourceFacts
-from sync.mysql.prepared_xa import PRIVILEGE
+from sync.mysql.prepared_xa import PRIVILEGE, verdicts
 
 SHOWN: Final = 5
 """So many are named."""
@@ -33,6 +33,5 @@ def prepared_xa(facts: SourceFacts) -> Iterator[Result]:
         f"{len(found)} prepared XA transactions wait for their verdict: {names}{more}{since}. They keep their row locks"
         " and hold back the purge, also over a restart; a copy or a cutover that meets their locks waits in vain, and"
         " the rows of one that is committed after the stream began without it cannot be followed",
-        " ".join(f"XA ROLLBACK {one};" for one in found[:SHOWN])
-        + "  -- or XA COMMIT: ask the coordinator which; one in flight ends by itself, so look again before",
+        verdicts(found[:SHOWN]),
     )

@@ -55,6 +55,14 @@ def prepared_xa(connection: MysqlConnection[Any]) -> tuple[PreparedXa, ...] | No
     return tuple(_named(row) for row in rows)
 
 
+def verdicts(found: Sequence[PreparedXa]) -> str:
+    """The statements that end them, and whom to ask first."""
+    return (
+        " ".join(f"XA ROLLBACK {one};" for one in found)
+        + "  -- or XA COMMIT: ask the coordinator which; one in flight ends by itself, so look again before"
+    )
+
+
 def _named(row: Sequence[Any]) -> PreparedXa:
     format_id, global_length, branch_length, data = row
     at = int(global_length)

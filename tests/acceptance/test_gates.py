@@ -6,9 +6,10 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
+import pymysql
 import pytest
 
 from cutover.checks import CUTOVER, ROLLBACK
@@ -114,6 +115,39 @@ def test_every_gate_refuses(mariadb_db: SourceDatabase, store15: StoreDatabase, 
         migration.ok("verify")
         migration.ok("cutover", "rehearse", "stock")
         assert store_db.rows("SELECT name FROM items WHERE id = 1") != [("rogue",)]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("store", ["postgres-15"], indirect=True)
+def test_a_prepared_xa_transaction_refuses_the_cutover(
+    source_db: SourceDatabase, store_db: StoreDatabase, tmp_path: Path
+) -> None:
+    """It holds its locks though its session is gone; the gate names it, and what it says to type ends it."""
+    name = source_db.database
+    with small_domain(source_db, store_db, tmp_path) as migration, ExitStack() as stack:
+        with closing(source_db.connect()) as session, session.cursor() as cursor:
+            cursor.execute(f"XA START '{name}'")
+            cursor.execute("UPDATE items SET name = 'prepared' WHERE id = 1")
+            cursor.execute(f"XA END '{name}'")
+            cursor.execute(f"XA PREPARE '{name}'")
+        stack.callback(rolled_back, source_db, name)
+        until_old(source_db)
+        refused = migration.run("cutover", "run", "stock", "--confirm", "stock")
+        verdict, told = f"XA ROLLBACK '{name}';", " ".join(refused.err.split())
+        assert refused.code == ExitCode.REFUSED and "old_writers" in told and "a prepared XA transaction: " in told
+        assert f"prepared by XA: '{name}'" in told and verdict in told, refused
+        after = migration.domain()
+        assert (after["phase"], after["epoch"], after["side"]) == ("following", 0, "source")
+        assert source_db.rows("SHOW DATABASES LIKE 'crossfade_control'") == []
+        source_db.execute(verdict.rstrip(";"))
+        assert migration.gates()["old_writers"]["passed"]
+        assert source_db.rows("SELECT name FROM items WHERE id = 1") == [("Äpfel",)]
+
+
+def rolled_back(source_db: SourceDatabase, name: str) -> None:
+    """The prepared transaction is gone, also when the test failed."""
+    with suppress(pymysql.err.MySQLError):
+        source_db.execute(f"XA ROLLBACK '{name}'")
 
 
 @contextmanager
