@@ -1,8 +1,8 @@
 """Makes a daemon die, freeze or wait before or after a step of a cutover or rollback: `cutover.close_source.after`.
 
-The product knows nothing of it: a daemon started with `Trap.environment` has every step's `do` wrapped; the test sets
-the trap for one point at a time while the daemon runs. It dies as if by SIGKILL; frozen it is by SIGSTOP; a daemon
-that waits gives the test time to kill somebody else at that point.
+The product knows nothing of it: a daemon started with `Trap.environment` has every step's `do` wrapped before it
+begins (`warm.py` asks for that); the test sets the trap for one point at a time while the daemon runs. It dies as if by
+SIGKILL; frozen it is by SIGSTOP; a daemon that waits gives the test time to kill somebody else at that point.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from tests.support.migration import ROOT
 from tests.support.points import die
 
 VARIABLE: Final = "CROSSFADE_TEST_TRAP"
@@ -35,7 +34,7 @@ class Trap:
     @property
     def environment(self) -> dict[str, str]:
         """What a daemon's environment needs to fall into it."""
-        return {VARIABLE: str(self._folder), "PYTHONPATH": f"{Path(__file__).parent / 'dying'}:{ROOT}"}
+        return {VARIABLE: str(self._folder)}
 
     def set(self, point: str, how: str) -> None:
         """The next daemon that passes `point` will `die`, `freeze`, or `wait`."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.warm import WarmProcess
+
+PACES: Final = {"cutover.pulse.TRIGGERS_EVERY_S": 1.0, "cutover.pulse.COUNT_EVERY_S": 1.0}
+"""What a daemon does every 15 or 20 seconds, so that tests need not wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,26 +43,25 @@ class Migration:
         self.environment = dict(environment or {})
         self.config = folder / "crossfade.yaml"
         self.log = folder / "daemon.log"
-        self.daemon: subprocess.Popen[bytes] | None = None
+        self.daemon: WarmProcess | None = None
 
-    def _arguments(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "crossfade", "-c", str(self.config), *arguments]
-
-    def _environment(self) -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", **self.environment}
+    def _process(self, arguments: tuple[str, ...], out: Path, err: Path) -> WarmProcess:
+        words = ["-c", str(self.config), *arguments]
+        environment = {**os.environ, "NO_COLOR": "1", **self.environment}
+        return WarmProcess(words, environment, self.folder, out, err, PACES)
 
     def run(self, *arguments: str, timeout_s: float = 240.0) -> Finished:
         """Run one command to its end."""
-        done = subprocess.run(
-            self._arguments(*arguments),
-            env=self._environment(),
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-        return Finished(done.returncode, done.stdout, done.stderr)
+        with tempfile.TemporaryDirectory(dir=self.folder, prefix="call-") as kept:
+            out, err = Path(kept, "out"), Path(kept, "err")
+            process = self._process(arguments, out, err)
+            try:
+                code = process.wait(timeout_s)
+            except BaseException:
+                process.kill()
+                process.wait()
+                raise
+            return Finished(code, out.read_text(), err.read_text())
 
     def ok(self, *arguments: str, timeout_s: float = 240.0) -> Finished:
         """Run one command that must exit 0."""
@@ -71,10 +72,7 @@ class Migration:
     def start(self, *arguments: str) -> None:
         """`crossfade start` in the background."""
         assert self.daemon is None or self.daemon.poll() is not None
-        with self.log.open("ab") as log:
-            self.daemon = subprocess.Popen(
-                self._arguments("start", *arguments), env=self._environment(), cwd=self.folder, stdout=log, stderr=log
-            )
+        self.daemon = self._process(("start", *arguments), self.log, self.log)
 
     def kill(self) -> None:
         """SIGKILL the daemon."""
