@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from servers import Engine, RunningServer
+from servers.flavour import MYSQL_5_6
 from tests.support.assessing import assess, settings_for, worst
 from tests.support.reshaping import reshaping
 from tests.support.servers import SourceDatabase, StoreDatabase, store_database
@@ -27,9 +28,9 @@ def spatial_db(postgres15: RunningServer) -> Iterator[StoreDatabase]:
         yield database
 
 
-def points(mysql: bool, x: float, y: float) -> str:
-    """Longitude x, latitude y. MySQL's texts of this SRID have the latitude first, MariaDB knows of no axes."""
-    return f"ST_GeomFromText('POINT({f'{y} {x}' if mysql else f'{x} {y}'})', 4326)"
+def points(axes: bool, x: float, y: float) -> str:
+    """Longitude x, latitude y. Texts of this SRID have the latitude first where the server knows of axes (MySQL 8)."""
+    return f"ST_GeomFromText('POINT({f'{y} {x}' if axes else f'{x} {y}'})', 4326)"
 
 
 def shape(text: str, srid: int = 0) -> str:
@@ -39,27 +40,33 @@ def shape(text: str, srid: int = 0) -> str:
 HOLED = "POLYGON((0 0,10 0,10 10,0 10,0 0),(1 1,2 1,2 2,1 1))"
 FLAT = "GEOMETRYCOLLECTION(POINT(1 2),LINESTRING(0 0,1 -1))"
 NESTED = "GEOMETRYCOLLECTION(POINT(1 2),LINESTRING(0 0,1 -1),GEOMETRYCOLLECTION(POINT(3 4)))"
-"""MariaDB makes NULL of such a text."""
+"""MariaDB and MySQL 5.6 make NULL of such a text."""
 SEEN = f'SELECT id, "{AWAY}".ST_AsEWKT(p), "{AWAY}".ST_AsEWKT(g), "{AWAY}".ST_AsEWKT(c) FROM places ORDER BY id'
 HELD = "SELECT id, HEX(p), HEX(g), HEX(c) FROM places ORDER BY id"
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("source", ["mysql-9.7", "mariadb-10.11"], indirect=True)
+@pytest.mark.parametrize(
+    "source", ["mysql-9.7", "mariadb-10.11", pytest.param("mysql-5.6", marks=pytest.mark.matrix)], indirect=True
+)
 def test_there_and_back(source_db: SourceDatabase, spatial_db: StoreDatabase, tmp_path: Path) -> None:
-    mysql = source_db.server.flavour.engine is Engine.MYSQL
-    mixed = NESTED if mysql else FLAT
+    flavour = source_db.server.flavour
+    old = flavour is MYSQL_5_6
+    axes = flavour.engine is Engine.MYSQL and not old
+    mixed = NESTED if axes else FLAT
+    hollow = "GEOMETRYCOLLECTION(POINT(0 0))" if old else "GEOMETRYCOLLECTION EMPTY"  # MySQL 5.6 takes no empty shape
+    index = "" if old else ", SPATIAL INDEX near (p)"  # InnoDB has them since MySQL 5.7
     store = spatial_db
     tables = (
         (
-            f"CREATE TABLE places (id INT PRIMARY KEY, p POINT NOT NULL {'SRID 4326' if mysql else ''}, g GEOMETRY,"
-            " c GEOMETRYCOLLECTION, SPATIAL INDEX near (p)) ENGINE=InnoDB"
+            f"CREATE TABLE places (id INT PRIMARY KEY, p POINT NOT NULL {'SRID 4326' if axes else ''}, g GEOMETRY,"
+            f" c GEOMETRYCOLLECTION{index}) ENGINE=InnoDB"
         ),
         (
-            f"INSERT INTO places VALUES (1, {points(mysql, 13.4, 52.5)}, {shape('LINESTRING(0 0,1.5 -1e-300)', 3857)},"
-            f" {shape('GEOMETRYCOLLECTION EMPTY')}), (2, {points(mysql, -180, -90)}, NULL, NULL),"
-            f" (3, {points(mysql, 0, 0)}, {shape(HOLED)}, {shape(mixed, 3857)})"
+            f"INSERT INTO places VALUES (1, {points(axes, 13.4, 52.5)}, {shape('LINESTRING(0 0,1.5 -1e-300)', 3857)},"
+            f" {shape(hollow)}), (2, {points(axes, -180, -90)}, NULL, NULL),"
+            f" (3, {points(axes, 0, 0)}, {shape(HOLED)}, {shape(mixed, 3857)})"
         ),
     )
     parts: dict[str, Any] = {
@@ -78,23 +85,25 @@ def test_there_and_back(source_db: SourceDatabase, spatial_db: StoreDatabase, tm
         bed.start()
         typed = "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'places'::regclass"
         kinds = {name: kind.removeprefix(f'"{AWAY}".') for name, kind in store.rows(f"{typed} AND attnum > 1")}
-        assert kinds == {"p": f"geometry(Point{',4326' if mysql else ''})", "g": "geometry", "c": "geometry"}
-        assert store.rows("SELECT count(*) FROM pg_indexes WHERE indexdef LIKE '%USING gist (p)'") == [(1,)]
+        assert kinds == {"p": f"geometry(Point{',4326' if axes else ''})", "g": "geometry", "c": "geometry"}
+        assert store.rows("SELECT count(*) FROM pg_indexes WHERE indexdef LIKE '%USING gist (p)'") == [
+            (0 if old else 1,)
+        ]
         seen = [
-            (1, "SRID=4326;POINT(13.4 52.5)", "SRID=3857;LINESTRING(0 0,1.5 -1e-300)", "GEOMETRYCOLLECTION EMPTY"),
+            (1, "SRID=4326;POINT(13.4 52.5)", "SRID=3857;LINESTRING(0 0,1.5 -1e-300)", hollow),
             (2, "SRID=4326;POINT(-180 -90)", None, None),
             (3, "SRID=4326;POINT(0 0)", HOLED, f"SRID=3857;{mixed}"),
         ]
         assert store.rows(SEEN) == seen
         bed.change(
-            f"UPDATE places SET p = {points(mysql, 2.5, 48)}, g = NULL WHERE id = 1",
+            f"UPDATE places SET p = {points(axes, 2.5, 48)}, g = NULL WHERE id = 1",
             f"UPDATE places SET g = {shape('MULTIPOINT(1 1,2 2)')} WHERE id = 2",
             "DELETE FROM places WHERE id = 3",
-            f"INSERT INTO places VALUES (4, {points(mysql, 1, 2)}, {shape('MULTIPOLYGON(((0 0,1 0,1 1,0 0)))')},"
+            f"INSERT INTO places VALUES (4, {points(axes, 1, 2)}, {shape('MULTIPOLYGON(((0 0,1 0,1 1,0 0)))')},"
             f" {shape(mixed)})",
         )
         seen = [
-            (1, "SRID=4326;POINT(2.5 48)", None, "GEOMETRYCOLLECTION EMPTY"),
+            (1, "SRID=4326;POINT(2.5 48)", None, hollow),
             (2, "SRID=4326;POINT(-180 -90)", "MULTIPOINT(1 1,2 2)", None),
             (4, "SRID=4326;POINT(1 2)", "MULTIPOLYGON(((0 0,1 0,1 1,0 0)))", mixed),
         ]
@@ -117,16 +126,16 @@ def test_there_and_back(source_db: SourceDatabase, spatial_db: StoreDatabase, tm
         made = f'"{AWAY}".ST_GeomFromEWKT'
         store.execute(
             f"INSERT INTO places VALUES (5, {made}('SRID=4326;POINT(13.4 52.5)'), {made}('{HOLED}'),"
-            f" {made}('SRID=3857;GEOMETRYCOLLECTION EMPTY'))",
+            f" {made}('SRID=3857;{hollow}'))",
             f"UPDATE places SET g = {made}('MULTILINESTRING((0 0,1 1),(2 2,3 3))'), c = NULL WHERE id = 1",
             "DELETE FROM places WHERE id = 2",
         )
         bed.migration.ok("rollback", "run", "all", "--confirm", "all")
         source_db.execute(
             "CREATE TABLE wanted LIKE places",
-            f"INSERT INTO wanted VALUES (5, {points(mysql, 13.4, 52.5)}, {shape(HOLED)},"
-            f" {shape('GEOMETRYCOLLECTION EMPTY', 3857)}),"
-            f" (1, {points(mysql, 2.5, 48)}, {shape('MULTILINESTRING((0 0,1 1),(2 2,3 3))')}, NULL)",
+            f"INSERT INTO wanted VALUES (5, {points(axes, 13.4, 52.5)}, {shape(HOLED)},"
+            f" {shape(hollow, 3857)}),"
+            f" (1, {points(axes, 2.5, 48)}, {shape('MULTILINESTRING((0 0,1 1),(2 2,3 3))')}, NULL)",
         )
         wanted = {row[0]: row for row in source_db.rows(HELD.replace("places", "wanted"))}
         wanted[4] = next(row for row in before if row[0] == 4)
