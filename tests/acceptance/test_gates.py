@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
+import psycopg
 import pymysql
 import pytest
 
@@ -115,6 +116,29 @@ def test_every_gate_refuses(mariadb_db: SourceDatabase, store15: StoreDatabase, 
         migration.ok("verify")
         migration.ok("cutover", "rehearse", "stock")
         assert store_db.rows("SELECT name FROM items WHERE id = 1") != [("rogue",)]
+        a_slot_of_another_hand_refuses(migration, store_db)
+
+
+def a_slot_of_another_hand_refuses(migration: Small, store_db: StoreDatabase) -> None:
+    """Neither a slot that is gone nor one that came after it is taken for the one that was prepared."""
+    name = stream_name("small", "stock", "main")
+    dropped_by_hand(store_db, name)
+    refused = migration.run("cutover", "run", "stock", "--confirm", "stock")
+    assert refused.code == ExitCode.REFUSED and f"dropped slot {name}" in refused.err, refused
+    assert store_db.rows("SELECT count(*) FROM pg_replication_slots WHERE database = current_database()") == [(0,)]
+    store_db.execute(f"SELECT pg_create_logical_replication_slot('{name}', '{PLUGIN}')")
+    found = migration.gates()["slots_reserved"]
+    assert not found["passed"] and "made it anew" in found["value"] and "cancel stock --remove" in found["next"]
+    migration.ok("cutover", "cancel", "stock", "--remove")
+    migration.ok("cutover", "rehearse", "stock")
+
+
+def dropped_by_hand(store_db: StoreDatabase, name: str) -> None:
+    """Drop a slot that the daemon reads; it connects again at once, so more than one attempt may be needed."""
+    ending = f"SELECT pg_terminate_backend(active_pid, 10000) FROM pg_replication_slots WHERE slot_name = '{name}'"
+    while store_db.rows("SELECT 1 FROM pg_replication_slots WHERE slot_name = %s", [name]):
+        with suppress(psycopg.errors.ObjectInUse):
+            store_db.execute(ending, f"SELECT pg_drop_replication_slot('{name}')")
 
 
 @pytest.mark.timeout(300)
