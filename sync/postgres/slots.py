@@ -23,6 +23,8 @@ from sync.postgres.pgoutput import Lsn, parse_lsn
 from transforms.target import TargetTable
 
 PLUGIN: Final = "pgoutput"
+CARRIED_SINCE: Final = 17_00_00
+"""From here on a standby with `sync_replication_slots` keeps the slots that are marked so, for when it is promoted."""
 PREFIX: Final = "crossfade"
 """Prefix of our logical messages."""
 MARK_TABLES: Final = ("checkpoint", "table_state", "snapshot_chunk", "quarantine")
@@ -85,7 +87,8 @@ def prepare(connection: PostgresConnection, name: str, tables: Iterable[TargetTa
             connection.execute("RESET lock_timeout")
         status = slot_status(connection, name)
         if status is None:
-            connection.execute("SELECT pg_create_logical_replication_slot(%s, %s)", (name, PLUGIN))
+            carried = ", failover => true" if connection.info.server_version >= CARRIED_SINCE else ""
+            connection.execute(f"SELECT pg_create_logical_replication_slot(%s, %s{carried})".encode(), (name, PLUGIN))
             status = slot_status(connection, name)
     assert status is not None
     if status.lost:

@@ -37,6 +37,9 @@ def test_prepare_is_idempotent_and_follows_the_plan(store_db: StoreDatabase) -> 
             "SELECT relname, relreplident::text FROM pg_class WHERE relname IN ('one', 'Two') AND relkind = 'r'"
         ).fetchall()
         assert sorted(identities) == [("Two", "f"), ("one", "f")]
+        if connection.info.server_version >= slots.CARRIED_SINCE:
+            marked = connection.execute("SELECT failover FROM pg_replication_slots WHERE slot_name = %s", (name,))
+            assert marked.fetchone() == (True,)
         # A table without a key can be changed though it is published.
         connection.execute("INSERT INTO one VALUES (1)")
         connection.execute("DELETE FROM one")
