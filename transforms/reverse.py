@@ -184,8 +184,7 @@ def reverse_plan(plan: TablePlan, siblings: Iterable[TablePlan] = ()) -> Reverse
     for ordinal, column in enumerate(plan.source.columns):
         if ordinal not in columns and not column.generated:
             kept.append(_kept(column))
-            verdict = _kept_verdict(plan, siblings, column, ordinal, kept[-1])
-            verdicts.append(_only_once(verdict, plan.source, kept[-1]))
+            verdicts.append(_kept_verdict(plan, siblings, column, ordinal, kept[-1]))
     for item in plan.columns:
         if item.kind is ColumnKind.EXPRESSION and item.reverse is None and item.inverse is None and not item.one_way:
             verdicts.append(ColumnVerdict(item.target.name, Reversibility.EXACT, "derived; not sent back"))
@@ -408,6 +407,11 @@ def _kept_verdict(
     for other in siblings:
         if any(item.source == ordinal for item in other.columns):
             return ColumnVerdict(column.name, Reversibility.EXACT, f"comes back from {other.target}")
+    return _only_once(_lacking_verdict(plan, column, ordinal, kept), plan.source, kept)
+
+
+def _lacking_verdict(plan: TablePlan, column: ColumnDef, ordinal: int, kept: KeptColumn) -> ColumnVerdict:
+    """The verdict of a column that no store gives back."""
     masked = [item for item in plan.columns if item.one_way and item.expression and ordinal in item.expression.columns]
     if masked:
         return ColumnVerdict(column.name, Reversibility.LOSSY, masked[0].one_way)
@@ -433,7 +437,7 @@ def _kept_verdict(
 
 
 def _only_once(verdict: ColumnVerdict, source: TableDef, kept: KeptColumn) -> ColumnVerdict:
-    """The verdict of a column that the store does not give back, with what a unique index over it makes of new rows."""
+    """The verdict of a column that no store gives back, with what a unique index over it makes of new rows."""
     column = kept.column
     filled = kept.insert if kept.insert is not ABSENT else column.default
     if column.auto_increment or filled is None or column.default_kind is DefaultKind.EXPRESSION:

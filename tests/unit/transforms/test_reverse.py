@@ -111,6 +111,10 @@ def test_a_unique_column_that_the_store_lacks(more: dict[str, Any], way: Reversi
     back = reverse_plan(compile_one(source, tables={"t": {"exclude": ["a"]}}))
     (found,) = [item for item in back.verdicts if item.column == "a"]
     assert (found.way, "by_a takes only the first" in found.reason) == (way, way is LOSSY)
+    # Another table of the stores has it: there new rows get their own.
+    outputs = [{"table": "rest", "exclude": ["a"]}, {"table": "a_only", "exclude": ["b"]}]
+    rest, _ = reverse_plans(compile_tables(source, tables={"t": {"to": outputs}}).plans)
+    assert [item.way for item in rest.verdicts if item.column == "a"] == [EXACT]
 
 
 def test_a_guard_only_where_the_filter_reads_what_the_store_lacks() -> None:
