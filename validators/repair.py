@@ -144,7 +144,7 @@ class Repair:
         done = [_left(f, "the key of the table is another one by now") for f in findings if set(f.key) != set(names)]
         store = self._access.store(plan.target.store)
         with self._access.opened(plan, form, store, self._deadline_s, push=False) as check:
-            statements = PlanStatements(plan, "crossfade_repair")
+            statements = PlanStatements(plan, 0)
             why = ""
             while pending:
                 left: list[_Pending] = []

@@ -35,7 +35,7 @@ from sync.postgres.cascading import run_triggers
 from sync.postgres.row_array import RowArrays, arrays_of_lines, arrays_of_values
 from sync.postgres.stages import Stages
 from sync.postgres.staging import copy_blocks, copy_field
-from sync.postgres.statements import Mask, PlanStatements, stage_name
+from sync.postgres.statements import Mask, PlanStatements
 from sync.routing import TargetChange
 from transforms.plan import TablePlan
 
@@ -172,7 +172,7 @@ class StoreWriter:
             with self.connection.pipeline(), self.connection.cursor() as cursor:
                 for rows in ways.arrays:
                     if rows.gone or rows.written:
-                        self._stages.have(self._of(rows.plan))
+                        self._stages.have_row_type(self._of(rows.plan))
                 self._delete_sets(
                     cursor,
                     [*(fold.plan for fold in ways.staged), *(fold.plan for fold in staged if fold.gone or fold.moved)],
@@ -298,7 +298,7 @@ class StoreWriter:
     def _of(self, plan: TablePlan) -> PlanStatements:
         found = self._statements.get(plan.id)
         if found is None:
-            found = self._statements[plan.id] = PlanStatements(plan, stage_name(plan.id))
+            found = self._statements[plan.id] = PlanStatements(plan, len(self._statements))
         return found
 
     def _ways(self, segment: Segment, exact: Callable[[str], bool]) -> _Ways:

@@ -1,6 +1,6 @@
 r"""A few folded rows of one plan as array literals, so that one statement of a pipeline carries them.
 
-The element type is the row type of the plan's staging table: each field is read by its column's input function with the
+The element type is the plan's row type of the session: each field is read by its column's input function with the
 column's length and scale, as COPY would. (PostgreSQL manual, "Array Input and Output Syntax", "Composite Type Input and
 Output Syntax", and "COPY", section Text Format.)
 """
@@ -18,8 +18,8 @@ from sync.mysql.long_values import Line
 from sync.postgres.staging import copy_field
 from transforms.plan import TablePlan
 
-_OPEN, _CLOSE = b'"(,\\"', b'\\")"'
-"""Around the fields of an element; its first field, the fate, is NULL."""
+_OPEN, _CLOSE = b'"(\\"', b'\\")"'
+"""Around the fields of an element."""
 
 
 @dataclass(frozen=True, slots=True)

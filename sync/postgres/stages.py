@@ -1,4 +1,6 @@
-"""The session's staging tables: made once per plan, emptied by every commit, and when used again before it."""
+"""The session's staging tables, made once per plan, emptied by every commit, and when used again before it; and its
+row types, which are all that arrays of rows need.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +9,30 @@ from collections.abc import Iterable
 from stores.postgres import PostgresConnection
 from sync.postgres.statements import PlanStatements
 
+Mark = tuple[frozenset[str], frozenset[str], frozenset[str]]
+
 
 class Stages:
-    """Which staging tables there are, and which have rows of the open transaction."""
+    """Which row types and staging tables there are, and which tables have rows of the open transaction."""
 
     def __init__(self, connection: PostgresConnection) -> None:
         self._connection = connection
+        self._typed: set[str] = set()
         self._made: set[str] = set()
         self._used: set[str] = set()
 
-    def have(self, statements: PlanStatements) -> None:
-        """Have the plan's staging table, at least for the type of its rows."""
-        if statements.plan.id not in self._made:
-            self._connection.execute(statements.create_stage)
-            self._made.add(statements.plan.id)
+    def have_row_type(self, statements: PlanStatements) -> None:
+        """Have the type of the plan's rows."""
+        if statements.plan.id not in self._typed:
+            self._connection.execute(statements.create_row_type)
+            self._typed.add(statements.plan.id)
 
     def open(self, statements: PlanStatements) -> None:
         """Have an empty staging table for a plan."""
         plan_id = statements.plan.id
-        self.have(statements)
+        if plan_id not in self._made:
+            self._connection.execute(statements.create_stage)
+            self._made.add(plan_id)
         if plan_id in self._used:
             self._connection.execute(statements.truncate_stage)
         self._used.add(plan_id)
@@ -45,10 +52,10 @@ class Stages:
         """The transaction ended: the tables are empty."""
         self._used.clear()
 
-    def mark(self) -> tuple[frozenset[str], frozenset[str]]:
+    def mark(self) -> Mark:
         """The state now, for `back`."""
-        return frozenset(self._made), frozenset(self._used)
+        return frozenset(self._typed), frozenset(self._made), frozenset(self._used)
 
-    def back(self, mark: tuple[frozenset[str], frozenset[str]]) -> None:
-        """A savepoint was rolled back: tables made since are gone, and emptied ones are full again."""
-        self._made, self._used = set(mark[0]), set(mark[1])
+    def back(self, mark: Mark) -> None:
+        """A savepoint was rolled back: what was made since is gone, and emptied tables are full again."""
+        self._typed, self._made, self._used = map(set, mark)

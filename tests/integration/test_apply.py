@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 
 import pytest
@@ -15,6 +16,7 @@ from sync.postgres import apply as apply_module
 from tests.support.applying import STREAM, Applying
 from tests.support.changes import Impossible, SourceModel, as_row, make_plan, make_table
 from tests.support.servers import StoreDatabase
+from transforms.plan import TablePlan
 
 FAMILY = {
     "a": make_table("a", "id int,note text", uniques=(("note",),)),
@@ -281,13 +283,54 @@ def test_bytes_and_odd_names_survive(store_db: StoreDatabase) -> None:
     assert applying.differences() == {}
 
 
-def test_rows_of_an_array_are_read_as_copy_reads_them(store_db: StoreDatabase) -> None:
-    source = SourceModel({"t": make_table("t", "id int,note text,tags text,document text")})
-    applying = Applying.prepare(store_db, source)
-    store_db.execute(
-        "ALTER TABLE t ALTER note TYPE varchar(6), ALTER tags TYPE text[] USING tags::text[],"
-        " ALTER document TYPE json USING document::json"
+def with_types(plan: TablePlan, *types: str) -> TablePlan:
+    """The plan with other types of the target's columns."""
+    targets = [dataclasses.replace(column, type=kind) for column, kind in zip(plan.target.columns, types, strict=True)]
+    columns = [dataclasses.replace(column, target=target) for column, target in zip(plan.columns, targets, strict=True)]
+    return dataclasses.replace(
+        plan, target=dataclasses.replace(plan.target, columns=tuple(targets)), columns=tuple(columns)
     )
+
+
+def test_many_rows_of_many_tables_need_no_temporary_table(store_db: StoreDatabase) -> None:
+    source = SourceModel({name: make_table(name, "id int,note text") for name in ("a", "b", "c")})
+    applying = Applying.prepare(store_db, source)
+    with applying.writer() as writer:
+        group = applying.group(writer)
+        for name in source.tables:
+            for number in range(50):
+                source.insert(name, number, "text")
+        applying.apply_committed(writer, group)
+        query = b"SELECT count(*) FROM pg_class WHERE relnamespace = pg_my_temp_schema() AND relkind = 'r'"
+        assert writer.connection.execute(query).fetchone() == (0,)
+    assert applying.differences() == {}
+
+
+def test_row_types_that_a_savepoint_takes_back_are_made_again(store_db: StoreDatabase) -> None:
+    source = SourceModel({"t": make_table("t", "id int,note text")})
+    applying = Applying.prepare(store_db, source)
+    with applying.writer() as writer:
+        group = applying.group(writer)
+        for number in range(4):
+            source.insert("t", number, "text")
+        written = source.commit()
+        with pytest.raises(ApplyError), writer.savepoint():
+            for batch in written:
+                group.add(batch)
+            group.flush()
+            raise ApplyError("taken back")
+        group = applying.group(writer)
+        for batch in written:
+            group.add(batch)
+        applying.apply_committed(writer, group)
+    assert applying.differences() == {}
+
+
+def test_rows_of_an_array_are_read_as_copy_reads_them(store_db: StoreDatabase) -> None:
+    table = make_table("t", "id int,note text,tags text,document text")
+    source = SourceModel({"t": table})
+    plan = with_types(make_plan(table), "bigint", "varchar(6)", "text[]", "json")
+    applying = Applying.prepare(store_db, source, [plan])
     tags = ['{"a b","c,d"}', '{"say \\"x\\"","{}"}', "{}", None, '{"\\\\N","(1,2)"}']
     with applying.writer() as writer:
         group = applying.group(writer)
