@@ -11,6 +11,7 @@ from stores.postgres import PostgresConnection
 from sync.postgres import lookups, read_models
 from sync.postgres.schema_apply import apply_schema
 from transforms.ddl import Phase as DdlPhase
+from transforms.ddl import statements_of
 from transforms.plan import MigrationPlan, TablePlan
 from transforms.target import TargetTable
 
@@ -25,11 +26,11 @@ class PhaseSchema:
 
     def build_indexes(self, connection: PostgresConnection, plan: TablePlan) -> None:
         """Non-unique secondary indexes, while nobody writes the table."""
-        apply_schema(connection, [_without_keys(plan.target)], DdlPhase.AFTER_COPY)
+        _apply_some(connection, _without_keys(plan.target), DdlPhase.AFTER_COPY)
 
     def create_uniques(self, connection: PostgresConnection, plan: TablePlan) -> None:
         """Unique indexes, once the table can no longer pass through states that the source never had."""
-        apply_schema(connection, [_without_keys(plan.target)], DdlPhase.AFTER_CONSISTENT)
+        _apply_some(connection, _without_keys(plan.target), DdlPhase.AFTER_CONSISTENT)
 
     def create_foreign_keys(self, connection: PostgresConnection, plans: Sequence[TablePlan]) -> None:
         """Foreign keys between the tables of one store, when all of them stream."""
@@ -49,6 +50,12 @@ class PhaseSchema:
         for model in self._plan.models_of(store):
             if read_models.install(connection, model):
                 log.info("read model created", store=store, read_model=model.place)
+
+
+def _apply_some(connection: PostgresConnection, table: TargetTable, phase: DdlPhase) -> None:
+    """Apply a table's phase, unless there is nothing in it: for each table the whole catalogue would be read."""
+    if statements_of([table], phase):
+        apply_schema(connection, [table], phase)
 
 
 def _without_keys(table: TargetTable) -> TargetTable:

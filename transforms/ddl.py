@@ -7,7 +7,7 @@ held back for a moment, then validated).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -69,26 +69,31 @@ def qualified(schema: str, name: str) -> str:
 
 def statements(tables: Iterable[TargetTable]) -> tuple[DdlStatement, ...]:
     """Every statement that makes `tables` of one store, in an order that works: phase by phase."""
+    tables = tuple(tables)
+    return tuple(statement for phase in Phase for statement in statements_of(tables, phase))
+
+
+def statements_of(tables: Iterable[TargetTable], phase: Phase) -> list[DdlStatement]:
+    """The statements of one phase, in an order that works."""
     tables = list(dict.fromkeys(tables))
-    made: list[DdlStatement] = []
+    match phase:
+        case Phase.BEFORE_COPY:
+            return [*_schemas(tables), *(made for table in tables for made in _before_copy(table))]
+        case Phase.AFTER_COPY:
+            return [_index(table, index, phase) for table in tables for index in table.indexes if not index.unique]
+        case Phase.AFTER_CONSISTENT:
+            uniques = [_index(table, index, phase) for table in tables for index in table.indexes if index.unique]
+            keys = [made for table in tables for key in table.foreign_keys for made in _foreign_key(table, key)]
+            return [*uniques, *keys]
+
+
+def _schemas(tables: Iterable[TargetTable]) -> Iterator[DdlStatement]:
     for schema in dict.fromkeys(table.schema for table in tables):
-        made.append(
-            DdlStatement(
-                Phase.BEFORE_COPY,
-                DdlObject(ObjectKind.SCHEMA, schema, schema),
-                f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}",
-            )
+        yield DdlStatement(
+            Phase.BEFORE_COPY,
+            DdlObject(ObjectKind.SCHEMA, schema, schema),
+            f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}",
         )
-    for table in tables:
-        made += _before_copy(table)
-    for table in tables:
-        made += [_index(table, index, Phase.AFTER_COPY) for index in table.indexes if not index.unique]
-    for table in tables:
-        made += [_index(table, index, Phase.AFTER_CONSISTENT) for index in table.indexes if index.unique]
-    for table in tables:
-        for key in table.foreign_keys:
-            made += _foreign_key(table, key)
-    return tuple(made)
 
 
 def sequence_name(table: TargetTable, column: TargetColumn) -> str:

@@ -17,12 +17,15 @@ from stores.errors import translated
 from stores.postgres import PostgresConnection
 from sync.postgres.drift import require_fit
 from sync.postgres.store_catalog import StoreCatalog, read_store
-from transforms.ddl import DdlObject, DdlStatement, ObjectKind, Phase, statements
+from transforms.ddl import DdlObject, DdlStatement, ObjectKind, Phase, statements_of
 from transforms.target import TargetTable
 
 _LOCKS: Final = int.from_bytes(zlib.crc32(b"crossfade schema").to_bytes(4), signed=True)
 """The class of our advisory locks."""
 _EVERY_TABLE: Final = 0
+_LOCK: Final = "SELECT pg_advisory_lock(%s, lock) FROM unnest(%s::int[]) AS lock"
+_UNLOCK: Final = "SELECT pg_advisory_unlock(%s, lock) FROM unnest(%s::int[]) AS lock"
+"""Of one that was not taken, for the wait for one before it failed, PostgreSQL tells by a warning."""
 log = structlog.get_logger(__name__)
 
 
@@ -60,28 +63,21 @@ def _locks(tables: Sequence[TargetTable], phase: Phase) -> list[int]:
 
 @contextmanager
 def _alone(connection: PostgresConnection, store: str, locks: Sequence[int]) -> Iterator[None]:
-    """Hold advisory locks of the session (PostgreSQL manual, "Advisory Locks")."""
-    held: list[int] = []
+    """Hold advisory locks of the session (PostgreSQL manual, "Advisory Locks"): all by one statement, one after
+    the other in their order."""
     try:
-        for lock in locks:
-            with translated(f"store {store}"):
-                connection.execute("SELECT pg_advisory_lock(%s, %s)", (_LOCKS, lock))
-            held.append(lock)
+        with translated(f"store {store}"):
+            connection.execute(_LOCK, (_LOCKS, list(locks)))
         yield
     finally:
         if not connection.closed and not connection.broken:
-            for lock in held:
-                with translated(f"store {store}"):
-                    connection.execute("SELECT pg_advisory_unlock(%s, %s)", (_LOCKS, lock))
+            with translated(f"store {store}"):
+                connection.execute(_UNLOCK, (_LOCKS, list(locks)))
 
 
 def missing(catalog: StoreCatalog, tables: Sequence[TargetTable], phase: Phase) -> list[DdlStatement]:
     """The statements of the phase whose object the store does not have. Raises SchemaDrift for a name that is taken."""
-    return [
-        statement
-        for statement in statements(tables)
-        if statement.phase is phase and not _present(catalog, statement.object)
-    ]
+    return [statement for statement in statements_of(tables, phase) if not _present(catalog, statement.object)]
 
 
 def _present(catalog: StoreCatalog, wanted: DdlObject) -> bool:
