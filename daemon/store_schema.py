@@ -14,7 +14,7 @@ from sync.cascades import CascadeGraph, build_graph
 from sync.changes import ChangeReader, SchemaChange
 from sync.ddl_proof import definition_after
 from sync.mysql.decode import TableDecoder
-from transforms.plan import TablePlan
+from transforms.plan import MigrationPlan, TablePlan
 
 
 class DaemonSchema:
@@ -25,11 +25,14 @@ class DaemonSchema:
         self._planned = planned
         self._store = store
         self._last: tuple[SchemaHistory, StorePlan] | None = None
+        self._compiled_for: Mapping[TableId, TableDef] = planned.tables
+        self._compiled = planned.plan
 
     def plan(self, history: SchemaHistory) -> StorePlan:
         """The store's plan by the latest definitions of the history. Raises ConfigError.
 
-        The last one is remembered: whoever connects asks for it twice, and a history never changes.
+        The last one is remembered: whoever connects asks for it twice, and a history never changes. Plans are compiled
+        only for other definitions than the last time, which is the start: most sessions begin with the same ones.
         """
         last = self._last
         if last is None or last[0] is not history:
@@ -38,7 +41,9 @@ class DaemonSchema:
 
     def _plan(self, history: SchemaHistory) -> StorePlan:
         tables = self._tables(history)
-        plans = self._compiled(tables)
+        if tables != self._compiled_for:
+            self._compiled_for, self._compiled = tables, self._compile(tables)
+        plans = self._compiled.of_store(self._store)
         graph = CascadeGraph() if self._planned.cascades_logged else build_graph(tables, plans)
         return StorePlan(self._store, self._settings.name, plans, graph)
 
@@ -49,7 +54,7 @@ class DaemonSchema:
             tables.pop(table, None)
             if definition is not None:
                 tables[table] = definition
-        return self._compiled(tables)
+        return self._compile(tables).of_store(self._store)
 
     def definition(
         self, relay: Relay, before: TableDef, change: SchemaChange, seq: int, stop: threading.Event
@@ -77,8 +82,7 @@ class DaemonSchema:
                 tables[table] = definition
         return tables
 
-    def _compiled(self, tables: Mapping[TableId, TableDef]) -> tuple[TablePlan, ...]:
+    def _compile(self, tables: Mapping[TableId, TableDef]) -> MigrationPlan:
         # A table that was dropped since is no mistake of the configuration.
         known = self._planned.known | self._planned.tables.keys()
-        plan = compile_for(self._settings, tables, self._planned.info, known)
-        return plan.of_store(self._store)
+        return compile_for(self._settings, tables, self._planned.info, known)

@@ -167,8 +167,12 @@ class TableDef:
         return json.dumps(self, ensure_ascii=False, separators=(",", ":"), default=_by_name)
 
     @staticmethod
+    @lru_cache(maxsize=4096)
     def from_json(text: str) -> TableDef:
-        """Read what `to_json` wrote. Raises KeyError or TypeError for another program's JSON."""
+        """Read what `to_json` wrote. Raises KeyError or TypeError for another program's JSON.
+
+        Remembered: the history of many tables is read by whoever connects, and the same value is quick to compare.
+        """
         raw: dict[str, Any] = json.loads(text)
         columns = tuple(
             ColumnDef(

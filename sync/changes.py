@@ -251,7 +251,7 @@ class _Mapped:
         """The decoder of a plan's lines, made once."""
         found = self._lines.get(id(plan))
         if found is None:
-            fits = plan.source.fingerprint() == self.definition.fingerprint()
+            fits = plan.source is self.definition or plan.source.fingerprint() == self.definition.fingerprint()
             found = self._lines[id(plan)] = (plan, self._make_lines(plan, self._table_map) if fits else None)
         return found[1]
 
@@ -393,7 +393,8 @@ class ChangeReader:
                 table=table,
             )
         if found is None or found.definition is not definition:
-            if definition.fingerprint() != self._tables[table].fingerprint():
+            ours = self._tables[table]
+            if definition is not ours and definition.fingerprint() != ours.fingerprint():
                 raise UnsupportedChange(
                     "the table's definition is not the one that its plan was made for",
                     hint="See the difference with: crossfade schema plan",

@@ -75,6 +75,8 @@ class TablePhases:
         self._states: dict[str, TableState] = dict(states or {})
         self._changed = threading.Condition()
         self._version = 0
+        self._counts: Counter[str] = Counter()
+        self._counted = -1
 
     @property
     def version(self) -> int:
@@ -113,8 +115,12 @@ class TablePhases:
             return dict(self._states)
 
     def counts(self) -> dict[str, int]:
-        """Phase → number of plans, for the status."""
-        return dict(Counter(str(state.phase) for state in self.all().values()))
+        """Phase → number of plans, for the status; counted anew when a state has changed."""
+        with self._changed:
+            if self._counted != self._version:
+                self._counts = Counter(str(state.phase) for state in self._states.values())
+                self._counted = self._version
+            return dict(self._counts)
 
     def wait(
         self, test: Callable[[Mapping[str, TableState]], bool], stop: threading.Event, timeout_s: float | None = None

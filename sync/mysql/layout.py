@@ -62,14 +62,14 @@ def forms_of(table: TableDef, table_map: TableMap) -> list[FieldForm]:
     if table_map.column_count != len(table.columns):
         raise misfit(table, None, f"the binlog says {table_map.column_count} columns, the history {len(table.columns)}")
     forms = []
+    names, unsigned, types = table_map.optional.names, table_map.optional.unsigned, table_map.real_types
     for index, column in enumerate(table.columns):
-        names, unsigned = table_map.optional.names, table_map.optional.unsigned
         if names is not None and names[index].lower() != column.name.lower():
             raise misfit(table, column, f"the binlog calls the column {names[index]}")
         if unsigned is not None and column.type in _INTEGERS and unsigned[index] != column.unsigned:
             raise misfit(table, column, "the binlog and the history do not agree whether it is UNSIGNED")
         try:
-            forms.append(_form(column, table_map.real_types[index], table_map.metadata[index]))
+            forms.append(_form(column, types[index], table_map.metadata[index]))
         except _Misfit as error:
             raise misfit(table, column, str(error)) from None
         except CrossfadeError as error:
