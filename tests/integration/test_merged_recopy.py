@@ -28,6 +28,7 @@ def phase(bed: Reshaping, table: str) -> str:
     return str(bed.rows("main", query)[0][0])
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_recopy_leaves_the_other_sources_alone(
     source_db: SourceDatabase, store_db: StoreDatabase, tmp_path: Path

@@ -14,6 +14,9 @@ _LETTERS = {
     "latin1": "aZ é€ß'\\\"%_\t", "ascii": "aZ '\\\"%_\t\n", "cp1251": "aZ Пи'\\", "sjis": "aZ ソ漢", "gbk": "aZ 汉字",
     "utf8": "aZ é漢'\\\n", "ucs2": "aZ é漢\t",
 }  # fmt: skip
+_LABELS = ("it's", "\\", "{x}", '"q"', "two words", "É", "NULL")
+"""Of an enum or a set, beside ordinary ones."""
+_IN_KEYS = ("int", "date", "year", "decimal", "datetime", "timestamp", "time", "bit", "enum", "text", "bytes")
 _ANY = "aZ é漢😀'\\\"\n\t\r{},NULL"
 
 
@@ -21,6 +24,12 @@ def quoted(text: str) -> str:
     """A text as an SQL literal."""
     escaped = text.replace("\\", "\\\\").replace("'", "''")
     return f"'{escaped}'"
+
+
+def labels(kind: str, count: int) -> list[str]:
+    """The labels of an ENUM or a SET; an enum may have a comma in one."""
+    odd = (*_LABELS, *(("a,b", "") if kind == "enum" else ()))
+    return [odd[n // 2 % len(odd)] if n % 2 and n // 2 < len(odd) else f"{kind}{n}" for n in range(count)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +43,16 @@ class Column:
     places: int = 0
     charset: str = ""
     nullable: bool = True
+
+    @property
+    def may_be_key(self) -> bool:
+        """Whether the source takes it as part of a primary key."""
+        return not self.nullable and not self.too_long_for_keys
+
+    @property
+    def too_long_for_keys(self) -> bool:
+        """Whether an index could have a part of it only."""
+        return any(word in self.declared for word in ("TEXT", "BLOB"))
 
     def value(self, rng: random.Random) -> str:
         """A literal that the column takes."""
@@ -79,9 +98,9 @@ class Column:
             case "bit":
                 return f"b'{rng.randrange(2**self.size):b}'"
             case "enum":
-                return quoted(f"v{rng.randrange(self.size)}")
+                return quoted(rng.choice(labels(self.kind, self.size)))
             case "set":
-                return quoted(",".join(f"m{n}" for n in range(self.size) if rng.random() < 0.4))
+                return quoted(",".join(label for label in labels(self.kind, self.size) if rng.random() < 0.4))
             case _:
                 raise AssertionError(self.kind)
 
@@ -165,7 +184,7 @@ def columns(rng: random.Random, count: int) -> Iterator[Column]:
                 declared = f"BIT({size})"
             case "enum" | "set":
                 size = rng.randint(1, 20)
-                members = ", ".join(f"'{'v' if kind == 'enum' else 'm'}{n}'" for n in range(size))
+                members = ", ".join(map(quoted, labels(kind, size)))
                 declared = f"{kind.upper()}({members})"
             case _:
                 declared = kind.upper()
@@ -178,13 +197,17 @@ def tables(rng: random.Random, count: int) -> list[Table]:
     for number in range(count):
         body = tuple(columns(rng, rng.randint(1, 9)))
         whole = (Column("id", "BIGINT NOT NULL", "int", 64, nullable=False), *body)
-        second = [column.name for column in body if column.kind in ("int", "date", "year") and not column.nullable]
+        second = [column.name for column in body if column.kind in _IN_KEYS and column.may_be_key]
         key: tuple[str, ...] = ("id",)
         if rng.random() < 0.1:
             key = ()
-        elif second and rng.random() < 0.4:
-            key = ("id", second[0])
+        elif second and rng.random() < 0.7:
+            # By itself it is short of values, or equal by its collation: many rows are refused, and some change case.
+            key = rng.choice((("id", second[0]), (second[-1], "id"), (second[-1],)))
         plain = [column.name for column in body if column.kind in ("int", "date", "decimal", "enum")]
         options = f", KEY `k{number}` (`{rng.choice(plain)}`)" if plain and rng.random() < 0.5 else ""
+        single = [column.name for column in body if column.kind in _IN_KEYS and not column.too_long_for_keys]
+        if single and rng.random() < 0.4:
+            options += f", UNIQUE KEY `u{number}` (`{rng.choice(single)}`)"
         found.append(Table(f"t{number}", whole, key, options))
     return found
