@@ -56,6 +56,8 @@ class _Expected:
     statements: ReverseStatements | None = None
     row: Row | None = None
     """The row that the change was made on, or that is inserted."""
+    may_be_gone: bool = False
+    """Whether another part of the same source row may have taken it away, or to another key, before."""
 
 
 def connect(settings: SourceSettings) -> tuple[MysqlConnection[Any], ServerInfo]:
@@ -148,12 +150,17 @@ class ReverseWriter:
         self._bytes += len(values)
 
     def update(self, plan: ReversePlan, old: Row, new: Row, changed: Sequence[int]) -> None:
-        """Change a row; `changed` are the columns that differ."""
+        """Change a row; `changed` are the columns that differ.
+
+        Where several plans share the row another may have removed it, or have given it the new key, already.
+        """
         self.begin()
         self._end_run()
         self.rows += 1
         statements = self._of(plan)
-        self._add(statements.update(old, new, changed), _Expected(1, "update", statements, old))
+        key = set(plan.key)
+        followed = plan.shared and bool(key) and (key.isdisjoint(changed) or key.issuperset(changed))
+        self._add(statements.update(old, new, changed), _Expected(1, "update", statements, old, followed))
 
     def delete(self, plan: ReversePlan, old: Row) -> None:
         """Remove a row. Where several plans share the row another may have removed it already."""
@@ -184,21 +191,22 @@ class ReverseWriter:
             return
         packet, expected = self._packet, self._expected
         self._packet, self._expected, self._bytes = [], [], 0
-        wrong: tuple[_Expected, int] | None = None
+        wrong: list[tuple[_Expected, int]] = []
         number = 0
         try:
             found = self.connection.query(b";".join(packet))
             for number, wanted in enumerate(expected):
                 if number:
                     found = self.connection.next_result()
-                if wrong is None and wanted.rows is not None and found != wanted.rows:
-                    wrong = wanted, int(found)
+                if wanted.rows is not None and found != wanted.rows:
+                    wrong.append((wanted, int(found)))
         except pymysql.err.MySQLError as error:
             raise self._refusal(error, expected[number], packet[number]) from error
         except (ConnectionError, TimeoutError) as error:
             raise from_mysql(pymysql.err.OperationalError(2013, str(error)), "source") from error
-        if wrong is not None:
-            raise self._conflict(*wrong)
+        for wanted, hit in wrong:
+            if hit or not wanted.may_be_gone or not self._gone(wanted):
+                raise self._conflict(wanted, hit)
 
     def commit(self, lsn: int, commit_time: float | None, transactions: int) -> Progress:
         """Send the rest, move the progress to `lsn`, commit. Gives the new progress.
@@ -297,6 +305,13 @@ class ReverseWriter:
             + (f" ({found} rows were hit)" if found else ""),
             **where,
         )
+
+    def _gone(self, expected: _Expected) -> bool:
+        """Whether the source has no row with the key of the change."""
+        assert expected.statements is not None and expected.row is not None
+        with translated("source"), self.connection.cursor() as cursor:
+            cursor.execute(expected.statements.read(expected.row).decode())
+            return cursor.fetchone() is None
 
     def _where(self, expected: _Expected) -> dict[str, str]:
         assert expected.statements is not None
