@@ -15,7 +15,7 @@ from typing import Final
 from model.errors import ApplyError
 from model.rows import ABSENT, Row
 from transforms.plan import TablePlan
-from validators.canonical.source_forms import NotPushable, source_sql
+from validators.canonical.source_forms import NotPushable, source_piece, source_sql
 from validators.canonical.target_forms import TargetForm, target_form
 
 VERSION: Final = 1
@@ -39,25 +39,31 @@ class RecordForm:
     key: tuple[int, ...]
     masked: frozenset[int] = frozenset()
     """Columns whose values are not shown."""
+    pieces: tuple[str, ...] = ()
+    """The source's SQL of the record's pieces, of a pushable record."""
 
     @staticmethod
     def of(plan: TablePlan) -> RecordForm:
         """The forms of a plan's written columns."""
+        targets = tuple(target_form(column.target) for column in plan.columns)
         sources: list[str | None] = []
+        pieces = []
         reasons = []
-        for column in plan.columns:
+        for column, form in zip(plan.columns, targets, strict=True):
             try:
                 sources.append(source_sql(column, plan.source))
+                pieces.append(source_piece(column, plan.source, form.free))
             except NotPushable as error:
                 sources.append(None)
                 reasons.append((column.target.name, str(error)))
         return RecordForm(
             tuple(column.target.name for column in plan.columns),
-            tuple(target_form(column.target) for column in plan.columns),
+            targets,
             tuple(sources),
             tuple(reasons),
             plan.key,
             frozenset(index for index, column in enumerate(plan.columns) if column.masked),
+            () if reasons else tuple(pieces),
         )
 
     @property
@@ -100,13 +106,9 @@ class RecordForm:
 
     def mysql_hash(self) -> str:
         """The hash as the source computes it. Only for a pushable record."""
-        parts = []
-        for form, sql in zip(self.targets, self.sources, strict=True):
-            assert sql is not None
-            shown = f"CONCAT(LENGTH({sql}), ':', {sql})" if form.free else sql
-            parts.append(f"COALESCE({shown}, 'N')")
+        assert self.pushable
         # The binary separator makes the whole a byte string: no character set or collation can get in the way.
-        record = _joined_mysql(parts)
+        record = _joined_mysql(self.pieces)
         return f"CAST(CONV(LEFT(SHA2({record}, 256), {HEX_DIGITS}), 16, 10) AS UNSIGNED)"
 
     def postgres_hash(self) -> str:
@@ -118,8 +120,8 @@ class RecordForm:
             for form in self.targets
         ]
         record = " || E'\\x1f' || ".join(parts)
-        digest = f"encode(sha256(convert_to({record}, 'UTF8')), 'hex')"
-        return f"('x' || left({digest}, {HEX_DIGITS}))::bit(60)::bigint"
+        # The cast cuts the first eight bytes to 60 bits.
+        return f"('x' || encode(substr(sha256(convert_to({record}, 'UTF8')), 1, 8), 'hex'))::bit(60)::bigint"
 
 
 def piece(form: TargetForm, value: bytes | None) -> bytes:
