@@ -90,7 +90,7 @@ def test_a_copy_under_writes_ends_exact(source_db: SourceDatabase, store_db: Sto
             try:
                 copied.run(stop)
                 # Whole families go while the replay is on its way.
-                source_db.execute(
+                source_db.insist(
                     "DELETE FROM a WHERE id BETWEEN 1200 AND 1300", "UPDATE a SET id = id + 9000 WHERE id > 2900"
                 )
             finally:

@@ -19,6 +19,7 @@ import pymysql
 
 from stores.control import domains
 from tests.support.ledger import DOMAIN, SCHEMA, TABLES, Ledger, Row, Rows
+from tests.support.servers import AGAIN_MYSQL
 
 AGAIN_S: Final = 0.005
 """After a refused write, before the next attempt."""
@@ -29,7 +30,6 @@ LIVE_ROWS: Final = 60
 """A client's rows a table; beyond these it deletes."""
 REFUSED_MYSQL: Final = 1644
 REFUSED_POSTGRES: Final = "25006"
-AGAIN_MYSQL: Final = (1205, 1213)
 AGAIN_POSTGRES: Final = ("40001", "40P01", "55P03")
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 import psycopg
@@ -20,6 +20,9 @@ from psycopg import sql
 
 from servers import Engine, Flavour, RunningServer, ServerUnavailable, flavour_named, provision, start_server
 from servers.options import Options
+
+AGAIN_MYSQL: Final = (1205, 1213)
+"""A lock was waited for too long, or a deadlock took a statement back: it may be run again."""
 
 SOURCES = ("mariadb-10.11", "mysql-9.7")
 STORES = ("postgres-15", "postgres-18")
@@ -197,6 +200,17 @@ class SourceDatabase:
                     cursor.execute(statement)
         finally:
             connection.close()
+
+    def insist(self, *statements: str) -> None:
+        """The same beside writers: a statement that a deadlock has taken back is run again."""
+        for statement in statements:
+            while True:
+                try:
+                    self.execute(statement)
+                    break
+                except pymysql.err.OperationalError as error:
+                    if error.args[0] not in AGAIN_MYSQL:
+                        raise
 
     def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows that `query` yields now."""
