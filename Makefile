@@ -51,7 +51,8 @@ lint: setup
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
-check: lint ## The fast loop: lint, types, layers, unit tests
+check: lint ## The fast loop: lint, types, layers, unit tests; every other test is imported at least
+	@$(BIN)/pytest -q --collect-only --matrix > $(VENV)/.collected || { tail -40 $(VENV)/.collected; exit 1; }
 	@$(RUN_TESTS) tests/unit $(PYTEST)
 
 clean: ## Remove the virtual environment and build output

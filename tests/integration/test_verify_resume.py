@@ -14,9 +14,10 @@ import pytest
 
 from stores.postgres import PostgresConnection
 from tests.support.loading import Loaded, loaded
-from tests.support.migration import ROOT, Migration
+from tests.support.migration import Migration
 from tests.support.servers import SourceDatabase, StoreDatabase
 from tests.support.verifying import command_line
+from tests.support.warm import ROOT
 
 ROWS = 4_000
 CHUNK = 50
