@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from demo.retailcore.domains import Domain
-from tests.support.servers import SourceDatabase, StoreDatabase
+from tests.support.servers import SOURCES, STORES, SourceDatabase, StoreDatabase, pairs
 from tests.support.shop import Shop, open_shop
 
 
@@ -41,6 +41,8 @@ def all_proven(document: dict[str, Any]) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+# Three minutes a leg, of waiting for rounds; what differs between the flavours is tested where it lies.
+@pytest.mark.parametrize(("source", "store"), pairs(SOURCES, STORES), indirect=True)
 def test_everything_is_proven_and_what_goes_wrong_is_seen(shop: Shop) -> None:
     migration = shop.migration
     with shop.traffic(rate=4):

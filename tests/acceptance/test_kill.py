@@ -14,7 +14,7 @@ from tests.support.servers import SourceDatabase, StoreDatabase
 from tests.support.shop import open_shop
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [3, pytest.param(12, marks=pytest.mark.slow)])
 def test_a_killed_daemon_resumes(
     kills: int, source_db: SourceDatabase, new_store_db: Callable[[], StoreDatabase], tmp_path: Path
 ) -> None:
