@@ -18,7 +18,7 @@ from model.errors import ExitCode
 from sync.mysql.gate_ddl import trigger_body
 from sync.mysql.reverse_tables import DATABASE
 from sync.postgres.slots import PLUGIN, stream_name
-from tests.support.servers import SourceDatabase, StoreDatabase
+from tests.support.servers import SOURCES, SourceDatabase, StoreDatabase
 from tests.support.small import Small, small_domain
 from tests.support.stranded import replay
 
@@ -142,6 +142,8 @@ def dropped_by_hand(store_db: StoreDatabase, name: str) -> None:
 
 
 @pytest.mark.timeout(300)
+# MySQL 5.6 takes a prepared transaction back when its session ends: there is none to wait for.
+@pytest.mark.parametrize("source", SOURCES, indirect=True)
 @pytest.mark.parametrize("store", ["postgres-15"], indirect=True)
 def test_a_prepared_xa_transaction_refuses_the_cutover(
     source_db: SourceDatabase, store_db: StoreDatabase, tmp_path: Path
