@@ -74,8 +74,8 @@ def candidates(
         reading = Reading(source, target, leaves, span, executor)
         if leaves.weighted:
             rest: list[int] = []
-            for start in range(0, len(chosen), GUESSED_LEAVES):
-                group = chosen[start : start + GUESSED_LEAVES]
+            # By rows, too: where the column is a part of the key, one value can name as many as a leaf has.
+            for group in batches(chosen, sizes, BATCH_ROWS, GUESSED_LEAVES):
                 keys, unexplained = guessed(reading, group, source_digests, target_digests)
                 rest += unexplained
                 if keys:

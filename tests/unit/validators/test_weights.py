@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.unit.validators.test_record import plan_of
 from transforms.plan import TablePlan
 from validators.leaves import Leaves, differing
-from validators.localise import Reading, guessed
+from validators.localise import Reading, candidates, guessed
 from validators.spans import Span
 from validators.weights import BASE, MOST_VALUES, weighted_hash
 
@@ -89,3 +89,23 @@ def test_a_guess_that_does_not_explain_the_sum_is_dropped(here: dict[int, int], 
         left -= sum(leaves.share(value, there[value]) for value in named if value in there)
         left += sum(leaves.share(value, here[value]) for value in named if value in here)
         assert left == 0
+
+
+def test_guesses_of_leaves_with_many_rows_are_read_a_few_at_a_time() -> None:
+    """Where the column is a part of the key each value has as many rows as its leaf: all at once would be the table."""
+    asked: list[int] = []
+
+    class Counting(Side):
+        def hashes(self, *conditions: object) -> list[tuple[tuple[bytes], int]]:
+            found = super().hashes(*conditions)
+            asked.append(len(found))
+            return found
+
+    plan = plan_of("integer", key=(0,))
+    leaves = Leaves("c0", "c0", 1, weighted=True)
+    here, there = ({value: (value << 16) + (side << 8) for value in range(1, 11)} for side in (1, 2))
+    digests = [{value: (15_000, leaves.share(value, h)) for value, h in rows.items()} for rows in (here, there)]
+    sides = cast(Any, (Counting(plan, here), Counting(plan, there)))
+    groups = candidates(*sides, leaves, differing(*digests), digests[0], digests[1], Span())
+    assert sorted(int(key or 0) for group in groups for (key,) in group) == list(range(1, 11))
+    assert max(asked) == 2
