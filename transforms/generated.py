@@ -65,6 +65,8 @@ def _postgres_expression(columns: OutputColumns, table: TableDef, column: Column
     plan = columns.plans[columns.of_source[column.name]]
     if plan.mapping is not None or family(column) not in ("integer", "decimal", "text"):
         raise ConfigError(f"its type is {plan.target.type}")
+    if column.type == "char":
+        raise ConfigError("its type is char, of which the source cuts off the spaces at the end")
 
     def spelled(used: ColumnDef) -> str:
         if used.generated is not None:
@@ -73,5 +75,12 @@ def _postgres_expression(columns: OutputColumns, table: TableDef, column: Column
             raise ConfigError(f"it uses {used.name}, a {used.type}")
         return unchanged_column(columns, table, used, policy)
 
-    compiled = compile_expression(column.expression or "", table, postgres_column=spelled, own_meaning=False)
-    return f"({compiled.compiled.postgres})::{plan.target.type}"
+    expression = compile_expression(column.expression or "", table, postgres_column=spelled, own_meaning=False)
+    if expression.compiled.unpushable:
+        raise ConfigError(expression.compiled.unpushable)
+    kinds = ("text",) if family(column) == "text" else ("integer", "decimal")
+    if family(expression.result) not in kinds:
+        raise ConfigError(f"its type is {column.column_type}, and the expression gives another kind of value")
+    # A condition, which PostgreSQL does not make a smallint or a numeric of; the source counts it as 1 and 0.
+    number = "::integer" if expression.result.type == "tinyint" else ""
+    return f"({expression.compiled.postgres}){number}::{plan.target.type}"

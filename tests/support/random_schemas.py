@@ -8,6 +8,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
+
+from tests.support.random_documents import Documents, document, edited
+from tests.support.random_generated import formula
 
 _CHARSETS = ("utf8mb4", "utf8mb4", "latin1", "utf8", "ascii", "cp1251", "ucs2", "utf16", "sjis", "gbk")
 _LETTERS = {
@@ -33,6 +37,23 @@ def labels(kind: str, count: int) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a source has beyond what all of them have."""
+
+    documents: Documents | None = None
+    generated: bool = False
+    generated_keys: bool = False
+    """A primary key may hold a STORED column."""
+
+
+ABILITIES: Final = {
+    "mariadb-10.11": Abilities(Documents.TEXT, generated=True),
+    "mysql-9.7": Abilities(Documents.BINARY, generated=True, generated_keys=True),
+    "mysql-5.6": Abilities(),
+}
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """A column, its declaration, and what its values are made of."""
 
@@ -43,6 +64,9 @@ class Column:
     places: int = 0
     charset: str = ""
     nullable: bool = True
+    documents: Documents | None = None
+    generated: bool = False
+    """The source computes it; it is never written."""
 
     @property
     def may_be_key(self) -> bool:
@@ -101,8 +125,17 @@ class Column:
                 return quoted(rng.choice(labels(self.kind, self.size)))
             case "set":
                 return quoted(",".join(label for label in labels(self.kind, self.size) if rng.random() < 0.4))
+            case "json":
+                assert self.documents
+                return document(rng, self.documents)
             case _:
                 raise AssertionError(self.kind)
+
+    def next_value(self, rng: random.Random) -> str:
+        """What an UPDATE puts there: a value, or of a document often the same with a part of it changed."""
+        if self.kind == "json" and rng.random() < 0.6:
+            return edited(rng, f"`{self.name}`")
+        return self.value(rng)
 
     def _clock(self, rng: random.Random, hours: int) -> str:
         fraction = f".{rng.randrange(10**self.places):0{self.places}}" if self.places else ""
@@ -126,33 +159,42 @@ class Table:
             parts.append(f"PRIMARY KEY ({', '.join(f'`{name}`' for name in self.key)})")
         return f"CREATE TABLE `{self.name}` ({', '.join(parts)}{self.options}) ENGINE=InnoDB DEFAULT CHARSET utf8mb4"
 
+    @property
+    def written(self) -> tuple[Column, ...]:
+        """The columns that a statement gives values to."""
+        return tuple(column for column in self.columns if not column.generated)
+
     def insert(self, rng: random.Random, number: int) -> str:
         """INSERT of a row with this number."""
-        values = ", ".join(str(number) if column.name == "id" else column.value(rng) for column in self.columns)
-        return f"INSERT INTO `{self.name}` VALUES ({values})"
+        names = ", ".join(f"`{column.name}`" for column in self.written)
+        values = ", ".join(str(number) if column.name == "id" else column.value(rng) for column in self.written)
+        return f"INSERT INTO `{self.name}` ({names}) VALUES ({values})"
 
     def change(self, rng: random.Random, rows: int) -> str:
         """UPDATE or DELETE of some row, or a move of its key."""
         where = f"WHERE id = {rng.randrange(rows)}"
         if rng.random() < 0.25:
             return f"DELETE FROM `{self.name}` {where}"
-        chosen = rng.sample(self.columns, rng.randint(1, len(self.columns)))
-        sets = ", ".join(f"`{column.name}` = {column.value(rng)}" for column in chosen if column.name != "id")
+        chosen = rng.sample(self.written, rng.randint(1, len(self.written)))
+        sets = ", ".join(f"`{column.name}` = {column.next_value(rng)}" for column in chosen if column.name != "id")
         if not sets or rng.random() < 0.1:
             sets = f"id = id + {rows * 10}"
         return f"UPDATE `{self.name}` SET {sets} {where}"
 
 
-def columns(rng: random.Random, count: int) -> Iterator[Column]:
+def columns(rng: random.Random, count: int, source: Abilities) -> Iterator[Column]:
     """Columns of any kind."""
+    kinds = [
+        "int", "int", "decimal", "float", "double", "text", "text", "text", "bytes", "date", "datetime", "timestamp",
+        "time", "year", "bit", "enum", "set",
+    ]  # fmt: skip
+    if source.documents:
+        kinds += ["json", "json"]
     for number in range(count):
         name = rng.choice((f"c{number}", f"Col {number}", f"ü{number}", f"select{number}", f"C{number}_x"))
         nullable = rng.random() < 0.7
         tail = "" if nullable else " NOT NULL"
-        kind = rng.choice(
-            ("int", "int", "decimal", "float", "double", "text", "text", "text", "bytes", "date", "datetime",
-             "timestamp", "time", "year", "bit", "enum", "set")
-        )  # fmt: skip
+        kind = rng.choice(kinds)
         size, places, charset = 0, 0, ""
         match kind:
             case "int":
@@ -188,14 +230,47 @@ def columns(rng: random.Random, count: int) -> Iterator[Column]:
                 declared = f"{kind.upper()}({members})"
             case _:
                 declared = kind.upper()
-        yield Column(name, declared + tail, kind, size, places, charset, nullable)
+        yield Column(name, declared + tail, kind, size, places, charset, nullable, source.documents)
 
 
-def tables(rng: random.Random, count: int) -> list[Table]:
+def generated(rng: random.Random, count: int, body: list[Column], source: Abilities) -> Iterator[Column]:
+    """Generated columns over those of `body` or, last, over one another."""
+    known = [column for column in body if column.kind != "timestamp"]  # which depends on the session's time zone
+    for number in range(count if known else 0):
+        over = rng.choice(known)
+        chosen = formula(rng, over.kind)
+        size, places = chosen.size, chosen.places
+        declared = chosen.declared
+        if not declared:
+            size, places, declared = over.size, over.places, over.declared.removesuffix(" NOT NULL").split(" AS ")[0]
+        # MariaDB stores nothing that a CHAR's padding could change, for that is a matter of the session's sql_mode.
+        way = "VIRTUAL" if over.declared.startswith("CHAR(") else rng.choice(("VIRTUAL", "STORED"))
+        # A row whose value would be NULL nevertheless is refused.
+        nullable = not (source.generated_keys and way == "STORED" and not over.nullable)
+        column = Column(
+            rng.choice((f"g{number}", f"Gen {number}")),
+            f"{declared} AS ({chosen.sql.format(f'`{over.name}`')}) {way}{'' if nullable else ' NOT NULL'}",
+            chosen.kind, size, places, nullable=nullable, documents=source.documents, generated=True,
+        )  # fmt: skip
+        known.append(column)
+        yield column
+
+
+def _mixed(rng: random.Random, body: list[Column], computed: list[Column]) -> list[Column]:
+    """Generated columns among the others, in their order."""
+    places = sorted(rng.randint(0, len(body)) for _ in computed)
+    for place, column in reversed(list(zip(places, computed, strict=True))):
+        body = [*body[:place], column, *body[place:]]
+    return body
+
+
+def tables(rng: random.Random, count: int, source: Abilities) -> list[Table]:
     """Tables with a key of one or two columns, or without one, some with further indexes."""
     found = []
     for number in range(count):
-        body = tuple(columns(rng, rng.randint(1, 9)))
+        body = list(columns(rng, rng.randint(1, 9), source))
+        if source.generated and rng.random() < 0.6:
+            body = _mixed(rng, body, list(generated(rng, rng.randint(1, 4), body, source)))
         whole = (Column("id", "BIGINT NOT NULL", "int", 64, nullable=False), *body)
         second = [column.name for column in body if column.kind in _IN_KEYS and column.may_be_key]
         key: tuple[str, ...] = ("id",)

@@ -9,7 +9,7 @@ import pytest
 from model.errors import ConfigError, ValueRefused
 from model.position import Flavour
 from model.rows import ABSENT
-from model.tables import CheckDef, ForeignKeyDef, IndexDef, IndexPart, TableDef, TableId
+from model.tables import CheckDef, ColumnDef, ForeignKeyDef, IndexDef, IndexPart, TableDef, TableId
 from tests.support.plans import column, compile_one, compile_tables, sakila, table
 from transforms.plan import ColumnKind
 
@@ -211,6 +211,32 @@ def test_generated_columns_and_checks_are_kept_when_they_mean_the_same() -> None
     assert "column low: generated in the source" in notes and "check folded: dropped" in notes
     changed = compile_one(source, tables={"t": {"types": {"price": "text"}}})
     assert changed.target.column("double").generated is None and changed.target.checks == ()
+
+
+def test_a_generated_column_is_cast_only_where_both_servers_make_the_same_of_it() -> None:
+    def computed(name: str, declared: str, expression: str) -> ColumnDef:
+        return column(name, declared, nullable=True, generated="virtual", expression=expression)
+
+    source = table(
+        "t",
+        column("id", "int"),
+        column("name", "varchar(9)"),
+        computed("much", "tinyint", "`id` > 5"),
+        computed("known", "decimal(3,1)", "`name` is not null"),
+        computed("spelled", "varchar(5)", "`id` > 5"),
+        computed("counted", "varchar(9)", "`id` + 1"),
+        computed("padded", "char(3)", "left(`name`, 3)"),
+        computed("start", "varchar(3)", "left(`name`, 3)"),
+    )
+    plan = compile_one(source)
+    generated = {one.name: one.generated for one in plan.target.columns if one.generated}
+    assert set(generated) == {"much", "known", "start"}
+    # PostgreSQL makes neither a smallint nor a numeric of a boolean, and "true" of it as a text.
+    assert str(generated["much"]).endswith("::integer::smallint")
+    assert str(generated["known"]).endswith("::integer::numeric(3,1)")
+    notes = " ".join(plan.notes)
+    assert "column padded: generated in the source, a plain column in the store (its type is char" in notes
+    assert "column spelled: generated in the source, a plain column in the store (its type is varchar(5)" in notes
 
 
 def test_json_follows_the_family() -> None:
