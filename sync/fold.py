@@ -169,7 +169,7 @@ class Segment:
 def in_fields(fold: LineFold) -> PlanFold:
     """Folded lines as folded values, for few rows."""
     entries: dict[Row, Folded] = {fields_of(key): DELETED for key in fold.gone}
-    for fate, lines in ((Fate.MOVE, fold.moved), (Fate.UPSERT, fold.kept), (Fate.UPSERT, fold.fresh)):
+    for fate, lines in ((Fate.MOVE, fold.moved), (Fate.UPSERT, fold.kept), (Fate.UPSERT, fold.fresh.by_key)):
         for key, line in lines.items():
             assert isinstance(line, bytes)  # few rows with a long one go by staging
             entries[fields_of(key)] = Folded(fate, fields_of(line))

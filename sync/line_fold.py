@@ -6,17 +6,20 @@ one call. A row is `fresh` when its key first appeared by INSERT: a table that e
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import cast
 
 from model.rows import Op, Row
+from sync.fresh_rows import FreshRows
 from sync.mysql.lines import RowLines
 from sync.mysql.long_values import LONG_BYTES, Line, LongLine
 from transforms.plan import TablePlan
 
 _ONE_BLOCK_BYTES = LONG_BYTES
 """No line of one block is a LongLine."""
+_BLOCK_LINES = 500
 _ESCAPES = {0x62: b"\b", 0x66: b"\f", 0x6E: b"\n", 0x72: b"\r", 0x74: b"\t", 0x76: b"\v"}
 
 
@@ -31,15 +34,18 @@ class LineFold:
     """To delete, then to insert: a unique value changed or the key was used again."""
     kept: dict[bytes, Line] = field(default_factory=dict)
     """To insert or to update."""
-    fresh: dict[bytes, Line] = field(default_factory=dict)
+    fresh: FreshRows = field(default_factory=FreshRows)
+    """To insert: new to the segment."""
 
     def __len__(self) -> int:
         return len(self.gone) + len(self.moved) + len(self.kept) + len(self.fresh)
 
-    @property
-    def size(self) -> int:
-        """Bytes of the rows."""
-        return sum(sum(map(len, lines.values())) for lines in (self.moved, self.kept, self.fresh))
+    def weighs(self, size: int) -> bool:
+        """Whether the rows have so many bytes or more. Counts no further than that."""
+        rows = chain(self.moved.values(), self.kept.values(), self.fresh.lines)
+        while size > 0 and (some := list(islice(rows, _BLOCK_LINES))):
+            size -= sum(map(len, some))
+        return size <= 0
 
     def add(self, op: Op, rows: RowLines) -> None:
         """Fold the rows of one event in, in their order."""
@@ -59,18 +65,19 @@ class LineFold:
 
     def _insert(self, keys: list[bytes], lines: list[Line]) -> None:
         if self._apart(keys, self.gone, self.moved, self.kept):
-            self.fresh.update(zip(keys, lines, strict=True))
+            self.fresh.add(keys, lines)
             return
+        fresh = self.fresh.by_key
         for key, line in zip(keys, lines, strict=True):
             if key in self.gone or key in self.moved:
                 self._move(key, line)
             elif key in self.kept:
                 self.kept[key] = line
             else:
-                self.fresh[key] = line
+                fresh[key] = line
 
     def _delete(self, keys: list[bytes]) -> None:
-        if not self._apart(keys, self.moved, self.kept, self.fresh):
+        if not self._apart(keys, self.moved, self.kept, self.fresh.by_key):
             for key in keys:
                 self._forget(key)
         self.gone.update(dict.fromkeys(keys))
@@ -78,7 +85,7 @@ class LineFold:
     def _update(self, rows: RowLines) -> None:
         keys = rows.new_keys
         same = rows.old_keys == keys
-        if same and True not in rows.moved and self._apart(keys, self.gone, self.moved, self.fresh):
+        if same and True not in rows.moved and self._apart(keys, self.gone, self.moved, self.fresh.by_key):
             self.kept.update(zip(keys, rows.lines, strict=True))
             return
         moved = rows.moved or [False] * len(keys)
@@ -89,14 +96,14 @@ class LineFold:
             moves = changed or old in self.moved
             self._forget(old)
             self.gone[old] = None
-            if moves or key in self.gone or key in self.moved or key in self.fresh:
+            if moves or key in self.gone or key in self.moved or key in self.fresh.by_key:
                 self._move(key, line)
             else:
                 self.kept[key] = line
 
     def _replace(self, key: bytes, line: Line, changed: bool) -> None:
-        if key in self.fresh:
-            self.fresh[key] = line
+        if key in self.fresh.by_key:
+            self.fresh.by_key[key] = line
         elif changed or key in self.gone or key in self.moved:
             self._move(key, line)
         else:
@@ -110,7 +117,7 @@ class LineFold:
         self.gone.pop(key, None)
         self.moved.pop(key, None)
         self.kept.pop(key, None)
-        self.fresh.pop(key, None)
+        self.fresh.by_key.pop(key, None)
 
 
 def fields_of(line: bytes) -> Row:
@@ -138,17 +145,21 @@ def _plain(field: bytes) -> bytes:
     return b"".join(out)
 
 
-def prefixed(prefix: bytes, lines: Collection[Line]) -> Iterator[bytes]:
-    """Blocks of lines with something before each of them and line ends: one block, but long lines are not copied."""
-    if not lines:
-        return
-    if sum(map(len, lines)) < _ONE_BLOCK_BYTES:
-        yield prefix + (b"\n" + prefix).join(cast(Collection[bytes], lines)) + b"\n"
-        return
-    for line in lines:
-        yield prefix
-        if isinstance(line, LongLine):
-            yield from line.blocks()
-        else:
-            yield line
-        yield b"\n"
+def prefixed(prefix: bytes, lines: Iterable[Line]) -> Iterator[bytes]:
+    """Blocks of lines with something before each of them and line ends; long lines are not copied.
+
+    The blocks are small, so that the store begins with the first while we join the others.
+    """
+    between = b"\n" + prefix
+    waiting = iter(lines)
+    while some := list(islice(waiting, _BLOCK_LINES)):
+        if sum(map(len, some)) < _ONE_BLOCK_BYTES:
+            yield prefix + between.join(cast(list[bytes], some)) + b"\n"
+            continue
+        for line in some:
+            yield prefix
+            if isinstance(line, LongLine):
+                yield from line.blocks()
+            else:
+                yield line
+            yield b"\n"

@@ -9,6 +9,9 @@ from typing import Final, Generic, TypeVar
 
 AHEAD_BYTES: Final = 4 << 20
 """What may wait, with what is being written: no more is asked for while it is as much."""
+RESUME_BYTES: Final = AHEAD_BYTES // 4
+"""What is left when a full one is filled again: who uses the items hands over what he takes to a server and waits for
+it, and until then he needs the processor, and Python's lock, for himself."""
 
 _T = TypeVar("_T")
 
@@ -33,7 +36,8 @@ class _Ahead(Generic[_T]):
                     self._bytes += self._size(item)
                     self._changed.notify_all()
                     del item
-                    self._changed.wait_for(lambda: self._left or self._bytes < AHEAD_BYTES)
+                    if self._bytes >= AHEAD_BYTES:
+                        self._changed.wait_for(lambda: self._left or self._bytes < RESUME_BYTES)
                     if self._left:
                         return
         except BaseException as error:  # raised again where the items are used

@@ -305,7 +305,7 @@ class StoreWriter:
         """How each plan's rows are written, by how many there are and how long."""
         ways = _Ways()
         for lines in segment.lines:
-            long = lines.size >= STAGE_BYTES
+            long = lines.weighs(STAGE_BYTES)
             fresh = len(lines.fresh)
             new = 2 * fresh >= len(lines) and (fresh >= FRESH_ROWS or long) and exact(lines.plan.id)
             if new:
@@ -353,7 +353,7 @@ class StoreWriter:
 
     def _stage_lines(self, fold: LineFold, *, with_fresh: bool) -> bool:
         """Put into staging what must not go straight into the table; whether there was any."""
-        fresh = fold.fresh.values() if with_fresh else ()
+        fresh = fold.fresh.by_key.values() if with_fresh else ()
         if not (fold.gone or fold.moved or fold.kept or fresh):
             return False
         statements = self._of(fold.plan)
@@ -383,10 +383,10 @@ class StoreWriter:
         statements = self._of(fold.plan)
         try:
             with self.connection.transaction():
-                self._stages.copy(statements.copy_table, prefixed(b"", fold.fresh.values()))
+                self._stages.copy(statements.copy_table, prefixed(b"", fold.fresh.lines))
         except psycopg.errors.UniqueViolation as error:
             log.warning("rows that the source inserted were in the store", table=fold.plan.id, error=str(error))
-            self._stage_lines(LineFold(fold.plan, kept=fold.fresh), with_fresh=False)
+            self._stage_lines(LineFold(fold.plan, kept=fold.fresh.by_key), with_fresh=False)
             self.connection.execute(statements.upsert_staged)
 
     def _delete_small(self, cursor: psycopg.Cursor[tuple[object, ...]], fold: PlanFold) -> None:

@@ -35,7 +35,7 @@ class RowArrays:
 
 def arrays_of_lines(fold: LineFold, *, with_fresh: bool = True) -> RowArrays:
     """The arrays of folded lines, none of them a LongLine. Raises ValueRefused for a NUL character."""
-    fresh = fold.fresh.values() if with_fresh else ()
+    fresh = fold.fresh.by_key.values() if with_fresh else ()
     gone = _placed(fold.plan, (*fold.gone, *fold.moved))
     return _arrays(fold.plan, gone, (*fold.moved.values(), *fold.kept.values(), *fresh))
 

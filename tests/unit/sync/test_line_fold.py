@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from model.rows import Op, Row
 from sync import line_fold
 from sync.fold import Segment, in_fields
+from sync.fresh_rows import FreshRows
 from sync.line_fold import LineFold, fields_of, prefixed
 from sync.mysql.lines import RowLines
 from sync.postgres.staging import copy_line
@@ -35,6 +36,24 @@ def test_prefixes_go_before_every_line_even_an_empty_one(monkeypatch: pytest.Mon
         assert b"".join(prefixed(b"0\t", [b"a", b"", b"b"])) == b"0\ta\n0\t\n0\tb\n"
         assert b"".join(prefixed(b"0\t", {b"": None})) == b"0\t\n"
         assert list(prefixed(b"0\t", [])) == []
+
+
+def test_rows_of_a_key_that_comes_twice_are_one_for_who_asks_by_key() -> None:
+    rows = FreshRows({b"0": b"0\ta"})
+    rows.add([b"1", b"2"], [b"1\ta", b"2\ta"])
+    rows.add([b"2", b"0"], [b"2\tb", b"0\tb"])
+    assert len(rows) == 5
+    assert list(rows.lines) == [b"0\ta", b"1\ta", b"2\ta", b"2\tb", b"0\tb"]
+    assert rows.by_key == {b"0": b"0\tb", b"1": b"1\ta", b"2": b"2\tb"}
+    assert len(rows) == 3
+    assert list(rows.lines) == list(rows.by_key.values())
+
+
+@given(st.lists(st.integers(1, 5), max_size=1200), st.integers(1, 4000))
+def test_a_fold_is_weighed_to_the_byte(lengths: list[int], size: int) -> None:
+    fold = LineFold(PLAN, moved={b"m": b"xx"}, kept={b"k": b"yyy"})
+    fold.add(Op.INSERT, RowLines([], [b"%d" % n for n in range(len(lengths))], [b"z" * n for n in lengths]))
+    assert fold.weighs(size) == (5 + sum(lengths) >= size)
 
 
 small = st.integers(0, 4)
@@ -96,18 +115,22 @@ def test_a_segment_of_lines_leaves_the_store_as_the_source_is(
     for op, event in source.events:
         segment.add_lines(PLAN, PLAN.id, op, event)
     for fold in segment.lines:
+        # No key comes twice, so that COPY can have the rows as they came.
+        assert len(fold.fresh) == len(list(fold.fresh.lines)) == len(fold.fresh.by_key)
         assert_apart(fold)
         if exact:
             # What goes straight into the table must be new to it.
-            assert store.rows.keys().isdisjoint({fields_of(key) for key in fold.fresh})
+            assert store.rows.keys().isdisjoint({fields_of(key) for key in fold.fresh.by_key})
         store.apply(as_segment(fold))
     assert store.rows == {(key,): row for key, row in source.rows.items()}
 
 
 def assert_apart(fold: LineFold) -> None:
-    places = [fold.gone.keys(), fold.moved.keys(), fold.kept.keys(), fold.fresh.keys()]
+    places = [fold.gone.keys(), fold.moved.keys(), fold.kept.keys(), fold.fresh.by_key.keys()]
     assert len(fold) == len(set().union(*places))
-    assert all(fields_of(text)[:1] == fields_of(key) for key, text in (fold.moved | fold.kept | fold.fresh).items())
+    assert all(
+        fields_of(text)[:1] == fields_of(key) for key, text in (fold.moved | fold.kept | fold.fresh.by_key).items()
+    )
 
 
 def as_segment(fold: LineFold) -> Segment:

@@ -63,6 +63,20 @@ def test_it_runs_ahead_but_not_far() -> None:
     assert len(list(ahead)) == 9
 
 
+def test_what_was_full_is_filled_again_when_it_is_nearly_empty() -> None:
+    source = Source([AHEAD_BYTES // 4] * 9)
+    ahead = read_ahead(source.blocks(), itself)
+    next(ahead)
+    deadline = time.monotonic() + 10
+    while source.made < 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    for _ in range(3):
+        next(ahead)
+        time.sleep(0.02)
+        assert source.made == 4
+    assert len(list(ahead)) == 5
+
+
 def test_nothing_is_read_while_one_large_item_is_used() -> None:
     source = Source([10 * AHEAD_BYTES, 1])
     ahead = read_ahead(source.blocks(), itself)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from model.errors import ValueRefused
 from model.rows import ABSENT, Field, Row
 from sync.fold import Fate, Folded, PlanFold
+from sync.fresh_rows import FreshRows
 from sync.line_fold import LineFold
 from sync.postgres.row_array import arrays_of_lines, arrays_of_values, row_array
 from sync.postgres.staging import copy_line
@@ -54,7 +55,7 @@ def test_what_is_written_is_read_back(rows: list[Row]) -> None:
 
 def test_lines_and_values_give_the_same_arrays() -> None:
     moved, kept = (b"m\t", b"1", None), (None, b"2", b"2")
-    lines = LineFold(PLAN, {b"3": None}, {b"1": copy_line(moved)[:-1]}, {}, {b"2": copy_line(kept)[:-1]})
+    lines = LineFold(PLAN, {b"3": None}, {b"1": copy_line(moved)[:-1]}, {}, FreshRows({b"2": copy_line(kept)[:-1]}))
     values = PlanFold(
         PLAN,
         {
