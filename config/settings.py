@@ -285,6 +285,8 @@ class VerifySettings(Part):
     settle_s: float = Field(default=30.0, gt=0)
     statement_timeout_s: float = Field(default=600.0, gt=0)
     """A chunk whose statement takes longer is halved; one that cannot be is undecided."""
+    max_findings: int = Field(default=10_000, ge=1)
+    """Differing rows of a table after which its comparison stops; the rest is undecided."""
     invariants: tuple[Invariant, ...] = ()
     period_s: float | None = Field(default=86_400.0, gt=0)
     """The daemon proves every row at least once in so many seconds; null: it proves nothing by itself."""

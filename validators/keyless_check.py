@@ -16,7 +16,7 @@ from sync.mysql.visibility import Reading
 from validators.alignment import Alignment
 from validators.canonical.record import CanonicalRow, RecordForm
 from validators.findings import Window
-from validators.row_check import REPEATS, RowResult, finding
+from validators.row_check import REPEATS, STOPPED, RowResult, finding
 from validators.source_side import EVERYTHING, SourceSide
 from validators.target_side import TargetSide
 from validators.touched import TouchedRows
@@ -122,7 +122,7 @@ class KeylessCheck:
         wanted = dict(list(rest.items())[: self.most_findings])
         if len(wanted) < len(rest):
             result.stopped = True
-            result.why = f"stopped at {len(wanted)} differing rows"
+            result.why = STOPPED
         shown: dict[int, CanonicalRow] = {}
         for rows in (self.source.rows(EVERYTHING), self.target.rows("true")):
             for row in rows:

@@ -55,6 +55,9 @@ class RowResult:
         self.findings.append(dataclasses.replace(found, position=at))
 
 
+STOPPED: Final = "stopped: the table has as many differing rows as verify.max_findings lets a run look for"
+
+
 @dataclass(slots=True)
 class RowCheck:
     """Compares the rows of one plan."""
@@ -81,7 +84,7 @@ class RowCheck:
                 batch = pending[start : start + size]
                 if len(result.findings) >= self.most_findings:
                     result.stopped = True
-                    result.why = f"stopped at {len(result.findings)} differing rows"
+                    result.why = STOPPED
                     again += pending[start:]
                     break
                 again += self._pass(batch, result)

@@ -111,6 +111,7 @@ class TableAccess:
                 alignment,
                 changes,
                 self._settings.verify.leaf_rows,
+                self._settings.verify.max_findings,
             )
         except BaseException:
             own.close()

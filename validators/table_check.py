@@ -23,15 +23,13 @@ from validators.findings import ColumnDifference, Finding, FindingKind, Mode, Ou
 from validators.keyless_check import KeylessCheck
 from validators.leaves import Digests, Leaves, cut, differing
 from validators.localise import candidates
-from validators.row_check import RowCheck, RowResult
+from validators.row_check import STOPPED, RowCheck, RowResult
 from validators.source_side import SourceSide
 from validators.spans import Span
 from validators.target_side import TargetSide
 from validators.touched import TouchedRows
 from validators.transform_hash import transform_hash
 
-MOST_FINDINGS: Final = 10_000
-"""Of one table; what comes after them is counted no more."""
 REFINE_ROWS: Final = 20_000
 SAMPLE_ROWS: Final = 1_000
 SAMPLE_TRANSACTIONS: Final = 1_000
@@ -50,18 +48,21 @@ class TableCheck:
     alignment: Alignment
     changes: TouchedRows
     leaf_rows: int
+    max_findings: int
+    """After so many differing rows of the table the comparison stops."""
 
-    def run(
-        self, mode: Mode, span: Span = WHOLE, rows: int | None = None, most_findings: int = MOST_FINDINGS
-    ) -> TableVerdict:
-        """The verdict over the rows of a span, about `rows`. Raises what the servers raise."""
+    def run(self, mode: Mode, span: Span = WHOLE, rows: int | None = None, found: int = 0) -> TableVerdict:
+        """The verdict over the rows of a span, about `rows`; `found`: differing rows of other spans.
+
+        Raises what the servers raise.
+        """
         begun = time.monotonic()
         if mode is Mode.COUNTS:
             verdict = self.counts()
         elif mode is Mode.SAMPLE and self.form.key:
             verdict = self.sample()
         else:
-            verdict = self.digests(mode, span, rows, most_findings)
+            verdict = self.digests(mode, span, rows, found)
         passed = int(verdict.outcome is Outcome.PASS)
         return dataclasses.replace(verdict, duration_s=time.monotonic() - begun, chunks_passed=passed)
 
@@ -95,7 +96,7 @@ class TableCheck:
         if found is not None:
             recent = self.changes.latest(self.plan, self.form, found.seq, SAMPLE_TRANSACTIONS)
             keys.update(dict.fromkeys(list(recent.keys)[:SAMPLE_ROWS]))
-        check = RowCheck(self.source, self.target, self.form, self.alignment, self.changes, MOST_FINDINGS)
+        check = RowCheck(self.source, self.target, self.form, self.alignment, self.changes, self.max_findings)
         result = check.run(list(keys))
         verdict = self._by_rows(Mode.SAMPLE, result)
         if verdict.outcome is not Outcome.PASS:
@@ -127,9 +128,7 @@ class TableCheck:
             control=control,
         )
 
-    def digests(
-        self, mode: Mode, span: Span = WHOLE, rows: int | None = None, most_findings: int = MOST_FINDINGS
-    ) -> TableVerdict:
+    def digests(self, mode: Mode, span: Span = WHOLE, rows: int | None = None, found: int = 0) -> TableVerdict:
         """Leaf digests of a span, then the rows of what differs."""
         before = self.alignment.checkpoint()
         within = span.conditions(self.plan)
@@ -143,8 +142,8 @@ class TableCheck:
         unequal = differing(here, there)
         result = RowResult(window=window)
         if unequal:
-            result = self._rows(leaves, unequal, here, there, span, most_findings)
-            result.findings = [_placed(leaves, found) for found in result.findings]
+            result = self._rows(leaves, unequal, here, there, span, found)
+            result.findings = [_placed(leaves, one) for one in result.findings]
         verdict = self._by_rows(mode, result)
         why = verdict.why
         if not why and window is None and verdict.outcome is Outcome.PASS:
@@ -176,10 +175,11 @@ class TableCheck:
         here: Digests,
         there: Digests,
         span: Span,
-        most_findings: int,
+        found: int,
     ) -> RowResult:
+        most_findings = self.max_findings - found
         if most_findings <= 0:
-            return RowResult(unresolved=[()], stopped=True, why=f"stopped at {MOST_FINDINGS} differing rows")
+            return RowResult(unresolved=[()], stopped=True, why=STOPPED)
         if not self.form.key:
             size = max(sum(rows for rows, _ in here.values()), sum(rows for rows, _ in there.values()))
             keyless = KeylessCheck(self.source, self.target, self.form, self.alignment, self.changes, most_findings)

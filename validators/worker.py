@@ -29,7 +29,7 @@ from validators.ledger import Ledger, Task
 from validators.schema_check import check_schema
 from validators.spans import Span
 from validators.table_access import StoreFacts, TableAccess
-from validators.table_check import MOST_FINDINGS, TableCheck, blank
+from validators.table_check import TableCheck, blank
 
 log = structlog.get_logger(__name__)
 
@@ -211,9 +211,8 @@ class Worker(threading.Thread):
         mode = self._mode
         if mode in (Mode.AUTO, Mode.CHECKSUM):
             mode = Mode.CHECKSUM if check.source.pushed else Mode.ROWS
-        left = MOST_FINDINGS - self._ledger.found(plan.id)
         chunk = task.chunk
-        verdict = check.run(mode, chunk.span, None if chunk.span.whole else chunk.rows, left)
+        verdict = check.run(mode, chunk.span, None if chunk.span.whole else chunk.rows, self._ledger.found(plan.id))
         if check.alignment.late:
             self._late.add(store.name)
         elif verdict.rows_compared_again:
