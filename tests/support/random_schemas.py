@@ -67,6 +67,8 @@ class Column:
     documents: Documents | None = None
     generated: bool = False
     """The source computes it; it is never written."""
+    padded: bool = False
+    """It is made of a CHAR, whose padding is a matter of the session: MariaDB neither stores nor indexes it."""
 
     @property
     def may_be_key(self) -> bool:
@@ -243,14 +245,14 @@ def generated(rng: random.Random, count: int, body: list[Column], source: Abilit
         declared = chosen.declared
         if not declared:
             size, places, declared = over.size, over.places, over.declared.removesuffix(" NOT NULL").split(" AS ")[0]
-        # MariaDB stores nothing that a CHAR's padding could change, for that is a matter of the session's sql_mode.
-        way = "VIRTUAL" if over.declared.startswith("CHAR(") else rng.choice(("VIRTUAL", "STORED"))
+        padded = over.padded or over.declared.startswith("CHAR(")
+        way = "VIRTUAL" if padded else rng.choice(("VIRTUAL", "STORED"))
         # A row whose value would be NULL nevertheless is refused.
         nullable = not (source.generated_keys and way == "STORED" and not over.nullable)
         column = Column(
             rng.choice((f"g{number}", f"Gen {number}")),
             f"{declared} AS ({chosen.sql.format(f'`{over.name}`')}) {way}{'' if nullable else ' NOT NULL'}",
-            chosen.kind, size, places, nullable=nullable, documents=source.documents, generated=True,
+            chosen.kind, size, places, nullable=nullable, documents=source.documents, generated=True, padded=padded,
         )  # fmt: skip
         known.append(column)
         yield column
@@ -279,9 +281,10 @@ def tables(rng: random.Random, count: int, source: Abilities) -> list[Table]:
         elif second and rng.random() < 0.7:
             # By itself it is short of values, or equal by its collation: many rows are refused, and some change case.
             key = rng.choice((("id", second[0]), (second[-1], "id"), (second[-1],)))
-        plain = [column.name for column in body if column.kind in ("int", "date", "decimal", "enum")]
+        indexed = [column for column in body if not column.padded]
+        plain = [column.name for column in indexed if column.kind in ("int", "date", "decimal", "enum")]
         options = f", KEY `k{number}` (`{rng.choice(plain)}`)" if plain and rng.random() < 0.5 else ""
-        single = [column.name for column in body if column.kind in _IN_KEYS and not column.too_long_for_keys]
+        single = [column.name for column in indexed if column.kind in _IN_KEYS and not column.too_long_for_keys]
         if single and rng.random() < 0.4:
             options += f", UNIQUE KEY `u{number}` (`{rng.choice(single)}`)"
         found.append(Table(f"t{number}", whole, key, options))
