@@ -68,6 +68,8 @@ class ColumnDef:
     comment: str = ""
     json_check: bool = False
     """MariaDB's JSON: a longtext with a json_valid() check."""
+    no_empty_shape: bool = False
+    """A spatial column for any shapes, of MySQL 5.6: it has no empty shape, not even GEOMETRYCOLLECTION EMPTY."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,8 +190,17 @@ class ReverseStream:
 
     def _halt(self, error: CrossfadeError) -> None:
         conflicts = self._state.conflicts + isinstance(error, ReverseConflict | ValueRefused)
-        self._set(mode=ReverseMode.HALTED, error=str(error), hint=error.hint, conflicts=conflicts)
-        log.error("reverse stream halted", stream=self.name, error=str(error), hint=error.hint)
+        hint = self._refused_hint() if isinstance(error, ValueRefused) else error.hint
+        self._set(mode=ReverseMode.HALTED, error=str(error), hint=hint, conflicts=conflicts)
+        log.error("reverse stream halted", stream=self.name, error=str(error), hint=hint)
+
+    def _refused_hint(self) -> str:
+        """What is left to do: a change that was committed stays in the store's log, whatever becomes of its row."""
+        again = f"crossfade rollback run {self._domain} --confirm {self._domain} --accept-divergence {self._domain}"
+        return (
+            f"The way back ends before this change. To go back without it and what came after it (all of it is "
+            f"written to a file): {again}; to stay with the stores: crossfade finalize {self._domain}"
+        )
 
     def _session(self, stop: threading.Event) -> None:
         """One life of both connections. Returns on `stop`, and after a loss that followed progress (call it again)."""

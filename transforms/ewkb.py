@@ -23,8 +23,21 @@ MOST_SRID: Final = 999_999
 _SRID, _Z, _M = 0x20000000, 0x80000000, 0x40000000
 _HINT: Final = "Mend the row in the store; MySQL cannot hold it."
 _KEEP: Final = "Keep the column as bytea."
+_NOTHING: Final = b"0700000000000000"
+"""A collection of no parts, behind the order of bytes."""
 _PARTS: Final = {4: 1, 5: 2, 6: 3}
 """What the parts of a multi-geometry are."""
+
+
+def refuse_empty(value: bytes) -> bytes:
+    r"""`\x` and MySQL's own bytes as they are. Raises ValueRefused for the empty collection, which MySQL 5.6 has not.
+
+    Of empty shapes inside of others that server takes some and refuses some; it is left to it.
+    """
+    if value[12:28] == _NOTHING:
+        why = "is an empty GEOMETRYCOLLECTION, and MySQL 5.6 has no empty shape"
+        raise refuse(value, why, "Write NULL or another shape; the source's column cannot hold it.")
+    return value
 
 
 def geometry_from_internal() -> Cast:

@@ -134,6 +134,11 @@ _FORMS: Final[tuple[tuple[Callable[[ColumnDef, str], bool], str, str], ...]] = (
         _ZONE,
     ),
     (_is("geometry", "bytea"), "MySQL's own bytes (SRID, then WKB), not a geometry of the store", "geometry"),
+    (
+        lambda source, target: source.no_empty_shape,
+        "the store refuses GEOMETRYCOLLECTION EMPTY while there is a way back, for MySQL 5.6 has no empty shape",
+        "",
+    ),
     (_is("geometry", "point"), "the SRID of a point is dropped", "geometry"),
     (_is("vector", "real[]"), "a VECTOR is an array of real", "vector"),
     (

@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from model.errors import ConfigError, ValueRefused
 from model.rows import ABSENT, Field, Row
@@ -224,9 +225,12 @@ def _judged(item: ColumnPlan, column: ColumnDef) -> tuple[Reversibility, str]:
         return Reversibility.LOSSY, "the spelling of documents (spaces, order, duplicates) is not kept"
     if kind == "float" and column.type == "float" and target is not None and target.base not in ("real", "text"):
         return Reversibility.LOSSY, "numbers are rounded to the 24 bits of a FLOAT"
-    return Reversibility.EXACT, ""
+    return Reversibility.EXACT, NO_EMPTY_SHAPE if column.no_empty_shape else ""
 
 
+NO_EMPTY_SHAPE: Final = (
+    "GEOMETRYCOLLECTION EMPTY is refused when it is written in the store, for the source, MySQL 5.6, has no empty shape"
+)
 _RESPELLED = frozenset(
     {
         "smallint", "integer", "bigint", "numeric", "real", "double precision", "boolean", "jsonb",

@@ -12,6 +12,7 @@ from decimal import Context, Decimal, Inexact, InvalidOperation
 
 from model.tables import ColumnDef
 from transforms.casts import array_items, array_literal, refuse
+from transforms.ewkb import refuse_empty
 from transforms.reverse_printed import widened
 from transforms.types import family, integer_bounds
 
@@ -227,6 +228,10 @@ def _time(column: ColumnDef) -> Form:
     return form
 
 
+def _geometry(column: ColumnDef) -> Form:
+    return refuse_empty if column.no_empty_shape else _as_it_is(column)
+
+
 _FORMS: dict[str, Callable[[ColumnDef], Form]] = {
     "integer": _integer,
     "decimal": _decimals,
@@ -243,6 +248,6 @@ _FORMS: dict[str, Callable[[ColumnDef], Form]] = {
     "time": _time,
     "uuid": _as_it_is,
     "inet": _as_it_is,
-    "geometry": _as_it_is,
+    "geometry": _geometry,
     "vector": _as_it_is,
 }

@@ -15,6 +15,8 @@ GEOMETRY_TYPES = frozenset(
         "geometrycollection",
     }
 )  # fmt: skip
+SHAPES_OF_SHAPES = frozenset({"geometry", "geometrycollection"})
+"""Spatial types whose values may be collections of any shapes, or of none."""
 INTEGER_BITS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "integer": 32, "bigint": 64, "year": 16}
 
 

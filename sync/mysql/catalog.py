@@ -26,6 +26,7 @@ from stores.mysql import MysqlConnection, ServerInfo
 from sync.mysql import literals
 from sync.mysql.foreign_key_rules import hidden_rules
 from transforms.rules import nearest
+from transforms.source_types import SHAPES_OF_SHAPES
 
 Record: TypeAlias = tuple[Any, ...]
 ByTable: TypeAlias = dict[TableId, list[Record]]
@@ -360,6 +361,7 @@ def _column(record: Record, info: ServerInfo, srids: Mapping[str, int], json_col
         srid=int(srid) if srid is not None else srids.get(name),
         comment=str(comment or ""),
         json_check=name in json_columns,
+        no_empty_shape=base in SHAPES_OF_SHAPES and not info.mariadb and info.version < (5, 7, 0),
     )
 
 

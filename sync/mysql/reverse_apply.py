@@ -26,6 +26,7 @@ from sync.mysql import reverse_tables
 from sync.mysql.reverse_statements import ANOTHER_ROW, ReverseStatements
 from sync.mysql.reverse_tables import Progress
 from transforms.reverse import ReversePlan
+from transforms.source_types import family
 
 PACKET_BYTES: Final = 1 << 20
 """Statements are sent when they are this long."""
@@ -38,6 +39,8 @@ _SHOWN: Final = 80
 _REFUSALS: Final = frozenset({1048, 1062, 1264, 1265, 1292, 1364, 1366, 1406, 1416, 1690, 3140, 3819, 4025})
 """Errors that say that a row cannot be held: NULL, duplicate key, range, length, characters, geometry, JSON, CHECK."""
 _DUPLICATE: Final = 1062
+_NO_GEOMETRY: Final = 1416
+"""The server does not say of which column."""
 SESSION: Final = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', "
     "SESSION foreign_key_checks = 0, SESSION unique_checks = 1, SESSION time_zone = '+00:00', "
@@ -282,6 +285,8 @@ class ReverseWriter:
         if number == _DUPLICATE and expected.statements.plan.plan.routed:
             kind = RowElsewhere
         where = self._where(expected)
+        if number == _NO_GEOMETRY:
+            where["column"] = ", ".join(_spatial(expected.statements.plan))
         if number == _DUPLICATE and self._run_rows == 1:
             where.update(self._difference(expected))
         hint = RowElsewhere.default_hint if kind is RowElsewhere else ReverseConflict.default_hint
@@ -351,6 +356,10 @@ def _shown(field: object) -> str:
         return "NULL" if field is None else str(field)
     text = field[:_SHOWN].decode(errors="replace")
     return repr(text) + ("…" if len(field) > _SHOWN else "")
+
+
+def _spatial(plan: ReversePlan) -> list[str]:
+    return [item.column.name for item in plan.columns if family(item.column) == "geometry"]
 
 
 def _max_packet(connection: MysqlConnection[Any]) -> int:

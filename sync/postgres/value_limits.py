@@ -28,6 +28,8 @@ _BYTES: Final = {
 }  # fmt: skip
 """Most bytes of a value; LONGTEXT and LONGBLOB hold more than PostgreSQL."""
 _UNICODE: Final = frozenset({"utf8", "utf8mb3", "utf8mb4"})
+_WHOLE: Final = frozenset({"point", "linestring"})
+"""Shapes that hold no other ones."""
 _FLOAT_END: Final = "3.4028235677973366e38"
 """The least number that a FLOAT rounds to infinity."""
 _DOUBLE_END: Final = "1.797693134862315808e308"
@@ -82,7 +84,7 @@ def value_limits(back: ReversePlan) -> tuple[ValueLimit, ...]:
 def unlimited(back: ReversePlan) -> tuple[str, ...]:
     """Target columns of which no condition says what goes back: the reverse stream finds it out, and halts.
 
-    What `reverse:` or a function brings back, and texts that the source reads as something else.
+    What `reverse:` or a function brings back, texts that the source reads as something else, and shapes in shapes.
     """
     found: dict[str, None] = {}
     copied: dict[tuple[int | None, tuple[str, ...]], ColumnPlan] = {
@@ -96,7 +98,10 @@ def unlimited(back: ReversePlan) -> tuple[str, ...]:
             found.update(dict.fromkeys(column.reads))
         elif item.kind is ColumnKind.COPY and not item.target.type.endswith('"'):
             base = parse_type(item.target.type).base
-            if base in _TEXTS and family(column.column) not in _WRITTEN_AS_TEXT:
+            kind = family(column.column)
+            if base in _TEXTS and kind not in _WRITTEN_AS_TEXT:
+                found[item.target.name] = None
+            if kind == "geometry" and (base == "bytea" or (base == "geometry" and column.column.type not in _WHOLE)):
                 found[item.target.name] = None
     return tuple(found)
 
@@ -362,14 +367,17 @@ def _vector(value: _Value, column: ColumnDef) -> Iterator[str]:
 def _geometry(value: _Value, column: ColumnDef) -> Iterator[str]:
     """By EWKB (transforms/ewkb.py): functions of PostGIS may not be on the writer's search path.
 
-    Parts of a collection are judged by the reverse stream only.
+    Parts of other shapes are judged by the reverse stream only, see `unlimited`.
     """
+    if value.type.base == "bytea" and column.no_empty_shape:
+        yield f"encode(substr({value.sql}, 6, 8), 'hex') <> '0700000000000000'"
     if value.type.base == "geometry":
         text = f"{value.sql}::text"
         shape, flags = f"substr({text}, 3, 2)", f"substr({text}, 9, 2)"
         yield f"{flags} IN ('00', '20') AND {shape} BETWEEN '01' AND '07'"
         count = f"substr({text}, CASE {flags} WHEN '20' THEN 19 ELSE 11 END, 8)"
-        yield f"CASE {shape} WHEN '01' THEN {text} NOT LIKE '%F87F' WHEN '07' THEN true ELSE {count} <> '00000000' END"
+        empty = "" if column.no_empty_shape else "WHEN '07' THEN true "
+        yield f"CASE {shape} WHEN '01' THEN {text} NOT LIKE '%F87F' {empty}ELSE {count} <> '00000000' END"
 
 
 def _scale(kind: PgType) -> int:
