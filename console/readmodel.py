@@ -18,6 +18,8 @@ from stores.postgres import connect_store
 from sync.postgres import lookups, read_models
 from transforms.lookup import Lookup
 from transforms.read_model import ReadModel
+from validators.computed_state import ComputedState, Kept, state_of
+from validators.computed_verdict import Computed
 
 readmodel_app = typer.Typer(help="See and rebuild read models.", no_args_is_help=True)
 
@@ -33,27 +35,22 @@ def list_(context: typer.Context) -> int:
     invocation: Invocation = context.obj
     settings = load_settings(invocation.config)
     plan = read_plan(settings).plan
-    found = []
-    for lookup in plan.lookups:
-        with closing(connect_store(settings.stores[lookup.store].dsn, application="crossfade readmodel")) as connection:
-            state = "current" if lookups.kept(connection, lookup) else "not created"
-        found.append({"name": lookup.name, "store": lookup.store, "state": state, "since": "", "error": ""})
-    for model in plan.read_models:
-        with closing(connect_store(settings.stores[model.store].dsn, application="crossfade readmodel")) as connection:
-            there, stale, error = read_models.state(connection, model)
-        state = "stale" if stale else "current" if there else "not created"
-        found.append({"name": model.name, "store": model.store, "state": state, "since": stale, "error": error})
+    found: list[ComputedState] = []
+    declared: tuple[Computed, ...] = (*plan.lookups, *plan.read_models)
+    for one in declared:
+        with closing(connect_store(settings.stores[one.store].dsn, application="crossfade readmodel")) as connection:
+            found.append(state_of(connection, one))
     if invocation.json:
-        invocation.emit("crossfade.readmodels/1", {"read_models": found})
+        invocation.emit("crossfade.readmodels/1", {"read_models": [item.document() for item in found]})
     else:
         for item in found:
-            more = f" since {item['since']}: {item['error']}" if item["since"] else ""
-            invocation.say(f"{item['store']}  {item['name']}  {item['state']}{more}")
-            if item["state"] != "current":
-                invocation.say(f"  next: crossfade readmodel rebuild {item['name']}")
+            more = f" since {item.since}: {item.error}" if item.since else ""
+            invocation.say(f"{item.store}  {item.name}  {item.state}{more}")
+            if item.next:
+                invocation.say(f"  next: {item.next}")
         if not found:
             invocation.say("no read models and no lookups are declared")
-    return ExitCode.CLEAN if all(item["state"] == "current" for item in found) else ExitCode.INCOMPLETE
+    return ExitCode.CLEAN if all(item.state is Kept.CURRENT for item in found) else ExitCode.INCOMPLETE
 
 
 @readmodel_app.command("rebuild")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -67,6 +68,11 @@ def status_text(document: Mapping[str, Any], *, tables: bool = False) -> Rendera
     if phases:
         total = sum(phases.values())
         lines.append(Text(f" tables {total}: " + " · ".join(f"{count} {phase}" for phase, count in phases.items())))
+    computed = document.get("computed") or ()
+    if computed:
+        states = Counter(one["state"] for one in computed)
+        kept = " · ".join(f"{count} {state}" for state, count in states.items())
+        lines.append(Text(f" read models and lookups {len(computed)}: {kept}"))
     verification = document.get("verification")
     if verification:
         lines.append(Text(" " + proof_line(verification)))
@@ -158,10 +164,12 @@ def tables_table(document: Mapping[str, Any]) -> Table:
             f"{proof['percent']:.1f} %" if proof else "–", duration(proof["oldest_age_s"]) if proof else "–",
             row["reason"] or (proof or {}).get("why", ""),
         )  # fmt: skip
-    for plan, proof in proofs.items():
-        if plan.startswith((LOOKUP, READ_MODEL)):
-            table.add_row(
-                " " + plan, plan.partition(">")[2].partition(":")[0], "computed", "–", f"{proof['percent']:.1f} %",
-                duration(proof["oldest_age_s"]), proof["why"],
-            )  # fmt: skip
+    states = {one["plan"]: one for one in document.get("computed", ())}
+    for plan in [*states, *(plan for plan in proofs if plan.startswith((LOOKUP, READ_MODEL)) and plan not in states)]:
+        proof, one = proofs.get(plan), states.get(plan, {})
+        table.add_row(
+            " " + plan, plan.partition(">")[2].partition(":")[0], one.get("state", "computed"), "–",
+            f"{proof['percent']:.1f} %" if proof else "–", duration(proof["oldest_age_s"]) if proof else "–",
+            one.get("error") or (proof or {}).get("why", ""),
+        )  # fmt: skip
     return table

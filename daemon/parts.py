@@ -47,6 +47,7 @@ from sync.sentinel import Sentinel
 from sync.table_phase import TablePhases, needed_from
 from transforms.plan import TablePlan
 from transforms.target import TargetTable
+from validators.computed_verdict import Computed
 
 PURGE_EVERY_S = 5.0
 _NOT_YET = TableState("")
@@ -268,6 +269,12 @@ class Parts:
     def plans_changed(self) -> bool:
         """Whether a store follows other plans by now than at the start."""
         return any(_shape(self._appliers[store.name].plans) != _shape(store.plans) for store in self._start.stores)
+
+    def computed_of(self, store: str) -> tuple[Computed, ...]:
+        """Looked-up columns of a store by the plans that it follows now, and its read models. From any thread."""
+        targets = dict.fromkeys(plan.target for plan in self._appliers[store].plans)
+        found = [lookup for target in targets for lookup in target.lookups]
+        return (*found, *self._start.plan.models_of(store))
 
     def decide(self, table: str, accept: bool, actor: str) -> list[str]:
         """Approve or reject what a table is held for, in every store; the plans that go on.

@@ -21,6 +21,7 @@ from cutover.domain import domain_plan
 from cutover.phases import Phase
 from cutover.readers import Readers
 from cutover.service import Cutovers
+from daemon.computed import ComputedTables
 from daemon.continuous import continuous_verification
 from daemon.lifecycle import Stop
 from daemon.lights import Lights
@@ -141,9 +142,12 @@ class Supervisor:
             cutovers.watch(control.lock)
             rolling = continuous_verification(settings, parts)
             verifying = Worker("verify", lambda: rolling.run(self._stop))
+            computed = ComputedTables(settings, parts.computed_of)
+            computing = Worker("computed", lambda: computed.run(self._stop))
             parts.start()
             cutovers.start()
             verifying.start()
+            computing.start()
             plans = {name: domain_plan(settings, name, start.plan, start.tables) for name in settings.domains}
             readers = Readers(settings, plans, parts, control.fence)
             orders = Orders(settings, parts, cutovers, readers, self._stop)
@@ -153,13 +157,14 @@ class Supervisor:
             reporting.start()
             self._notifier.tell(READY="1", STATUS="started")
             try:
-                return self._loop(parts, cutovers, control, orders, readers, board, rolling)
+                return self._loop(parts, cutovers, control, orders, readers, board, rolling, computed)
             finally:
                 self._notifier.tell(STOPPING="1", STATUS=self._stop.reason or "ends")
                 # Before the appliers end: what is undone may still have to wait for them.
                 cutovers.close()
                 self._stop.request("the daemon ends")
                 verifying.join(VERIFY_JOIN_S)
+                computing.join(VERIFY_JOIN_S)
                 parts.join(JOIN_S)
                 reporting.join(JOIN_S)
                 self._farewell(parts, control, readers)
@@ -173,6 +178,7 @@ class Supervisor:
         readers: Readers,
         board: Board,
         rolling: Rolling,
+        computed: ComputedTables,
     ) -> Mapping[str, Any]:
         document: Mapping[str, Any] = parts.status().document()
         lights = Lights(self._settings.name)
@@ -181,7 +187,8 @@ class Supervisor:
         while not self._stop.is_set():
             alarms = [Reason(one.code, f"domain {name}", one.message, one.next) for name, one in cutovers.alarms()]
             document = {
-                **parts.status(alarms).document(),
+                **parts.status([*alarms, *computed.reasons()]).document(),
+                "computed": computed.document(),
                 "reverse": cutovers.document(),
                 "domains": cutovers.domains(),
                 "http": board.listening,

@@ -32,34 +32,34 @@ class ApiPages:
         return Document("crossfade.status/1", self._board.status)
 
     async def tables(self, request: Request) -> Response:
-        """Every table plan with its phase, quarantine, open findings and last verification."""
-        return Document("crossfade.tables/1", {"tables": await run_in_threadpool(self._tables)})
+        """Every table plan with its phase, quarantine, open findings and last verification; what stores compute."""
+        return Document("crossfade.tables/1", await run_in_threadpool(self._tables))
 
     async def table(self, request: Request) -> Response:
-        """The plans of one table, by plan, source table or target table."""
+        """The plans of one table, by plan, source table or target table; a read model or lookup by its name."""
         name = request.path_params["table"]
-        found = [one for one in await run_in_threadpool(self._tables) if name in _names(one["plan"])]
-        if not found:
+        every = await run_in_threadpool(self._tables)
+        found = {kind: [one for one in rows if name in _names(one)] for kind, rows in every.items()}
+        if not any(found.values()):
             return failure(UsageError(f"there is no table {name[:80]!r}", hint="See: /api/v1/tables"), 404)
-        return Document("crossfade.tables/1", {"tables": found})
+        return Document("crossfade.tables/1", found)
 
-    def _tables(self) -> list[dict[str, Any]]:
+    def _tables(self) -> dict[str, list[dict[str, Any]]]:
         verdicts = self._records.last_verdicts()
         findings = self._records.open_findings()
         proofs = self._records.proofs()
-        found = []
-        for one in self._board.status.get("tables", ()):
-            outcome, at = verdicts.get(one["plan"], (None, None))
-            found.append(
-                {
-                    **one,
-                    **proofs.get(one["plan"], {"proof": None, "strip": []}),
-                    "open_findings": findings.get(one["plan"], 0),
-                    "verified": outcome,
-                    "verified_at": at,
-                }
-            )
-        return found
+
+        def known(row: Mapping[str, Any]) -> dict[str, Any]:
+            outcome, at = verdicts.get(row["plan"], (None, None))
+            return {
+                **row,
+                **proofs.get(row["plan"], {"proof": None, "strip": []}),
+                "open_findings": findings.get(row["plan"], 0),
+                "verified": outcome,
+                "verified_at": at,
+            }
+
+        return {kind: [known(row) for row in self._board.status.get(kind, ())] for kind in ("tables", "computed")}
 
     async def verify(self, request: Request) -> Response:
         """The last verification, or the one of a number."""
@@ -119,6 +119,10 @@ class ApiPages:
         return Document("crossfade.config/1", {"config": self._configuration})
 
 
-def _names(plan: str) -> set[str]:
+def _names(row: Mapping[str, Any]) -> set[str]:
+    plan = row["plan"]
     source, _, target = plan.partition(">")
-    return {plan, source, source.rpartition(".")[2], target, target.partition(":")[2], target.rpartition(".")[2]}
+    place = target.partition(":")[2]
+    if "name" in row:  # computed by its store, from no table of the source
+        return {plan, target, place, row["name"]}
+    return {plan, source, source.rpartition(".")[2], target, place, target.rpartition(".")[2]}

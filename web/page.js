@@ -213,12 +213,19 @@ async function showSeries() {
 
 // -- tables
 
+const PHASES = { streaming: "good", current: "good", held: "bad", stale: "bad" };
+const named = (row) => (row.name ? row.name : plan(row.plan));
+// What a store computes by itself has a state in the place of a phase, and nothing of it is ever parked.
+const computed = (row) => ({ ...row, phase: row.state, kind: row.plan.split(">")[0], parked: null,
+  reason: [row.since && `since ${row.since}`, row.error, row.next && `→ ${row.next}`].filter(Boolean).join(": ") });
+
 const COLUMNS = [
-  ["table", (row) => plan(row.plan), (row) => el("td", { className: "name", title: row.plan }, plan(row.plan))],
+  ["table", named, (row) => el("td", { className: "name", title: row.plan }, named(row),
+    row.kind ? el("span", { className: "soft" }, ` ${row.kind}`) : "")],
   ["store", (row) => row.store, (row) => el("td", {}, row.store)],
   ["phase", (row) => row.phase, (row) => el("td", { title: row.reason || "" },
-    marked(row.phase === "streaming" ? "good" : row.phase === "held" ? "bad" : "warn", row.phase))],
-  ["parked", (row) => -row.parked, (row) => el("td", { className: row.parked ? "n bad" : "n" }, row.parked ? `✗ ${number(row.parked)}` : "0")],
+    marked(PHASES[row.phase] || "warn", row.phase))],
+  ["parked", (row) => -row.parked, (row) => el("td", { className: row.parked ? "n bad" : "n" }, row.parked ? `✗ ${number(row.parked)}` : number(row.parked))],
   ["findings", (row) => -row.open_findings, (row) => el("td", { className: row.open_findings ? "n bad" : "n" }, row.open_findings ? `✗ ${number(row.open_findings)}` : "0")],
   ["verified", (row) => row.verified || "", (row) => el("td", { title: row.verified_at || "" },
     marked({ pass: "good", fail: "bad" }[row.verified] || "warn", row.verified ? `${row.verified}, ${age((Date.now() - Date.parse(row.verified_at)) / 1000)}` : "never"))],
@@ -269,7 +276,8 @@ function drawTables() {
 }
 
 async function showTables() {
-  tables = (await ask("/api/v1/tables")).tables;
+  const found = await ask("/api/v1/tables");
+  tables = [...found.tables, ...found.computed.map(computed)];
   drawTables();
 }
 

@@ -9,6 +9,7 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from config.settings import Settings
@@ -59,6 +60,10 @@ def status(**changes: Any) -> dict[str, Any]:
         "stores": [{"name": "main", "state": "running", "seq": 9, "position": "bin.000007:4", "lag_s": 0.05,
                     "waiting_transactions": 3, "rows_applied": 1234, "rows_per_s": 17.0}],
         "tables": [{"plan": PLAN, "store": "main", "phase": "held", "rows_copied": 5, "reason": EVIL, "parked": 2}],
+        "computed": [{"plan": "read model>main:sales.facts", "name": "facts", "store": "main", "state": "stale",
+                      "since": "2026-11-01 10:00:00Z", "error": EVIL, "next": "crossfade readmodel rebuild facts"},
+                     {"plan": "lookup>main:sales.orders.city", "name": "orders.city", "store": "main",
+                      "state": "current", "since": "", "error": "", "next": ""}],
         **changes,
     }  # fmt: skip
 
@@ -97,10 +102,20 @@ def test_the_dashboard_shows_it_all_and_runs_nothing_of_it(browser: Browser, add
     page = browser.page(address)
     seen = unescape(re.sub(r"<[^>]+>", " ", page.partition("<body>")[2]))
     for text in ("SYNCING · degraded", "since 2.0 h", "crossfade status --tables", "main", "50 ms", "✗ 2",
-                 "✗ held", "✗ fail", "bin.000007:4", "✗ streaming", "✓ quarantined", "something happened"):  # fmt: skip
+                 "✗ held", "✗ fail", "bin.000007:4", "✗ streaming", "✓ quarantined", "something happened", "Tables 3",
+                 "facts read model main ✗ stale –", "orders.city lookup main ✓ current –"):  # fmt: skip
         assert text in " ".join(seen.split()), text
     assert EVIL in seen and "<img" not in page and "owned" not in page.partition("</title>")[0]
     assert len(re.findall(r'class="line s0" d="M', page)) == 2, "both charts have a line"
+
+
+def test_what_a_store_computes_is_found_by_its_name(address: str) -> None:
+    for name in ("facts", "sales.facts", "main:sales.facts"):
+        found = httpx.get(f"{address}api/v1/tables/{name}").json()
+        assert [one["state"] for one in found["computed"]] == ["stale"] and found["tables"] == [], name
+    found = httpx.get(f"{address}api/v1/tables/orders").json()
+    assert [one["plan"] for one in found["tables"]] == [PLAN] and found["computed"] == []
+    assert httpx.get(f"{address}api/v1/tables/lookup").status_code == 404
 
 
 def test_it_follows_light_and_dark(browser: Browser, address: str) -> None:

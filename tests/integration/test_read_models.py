@@ -52,6 +52,11 @@ def facts(bed: Reshaping) -> list[tuple[Any, ...]]:
     return bed.rows("main", "SELECT id, name, items, total::text FROM facts ORDER BY id")
 
 
+def states(document: dict[str, Any]) -> dict[str, str]:
+    """Name → state of what the stores compute, as the daemon last saw it."""
+    return {one["name"]: one["state"] for one in document["computed"]}
+
+
 def outcomes(bed: Reshaping) -> dict[str, str]:
     """Model → outcome of a comparison."""
     document = bed.migration.run("-o", "json", "verify", "--mode", "counts").document()
@@ -100,9 +105,17 @@ def test_a_read_model_follows_its_tables(source_db: SourceDatabase, store_db: St
         assert bed.rows("main", "SELECT rate FROM orders WHERE id = 10") == [(0,)]
         listed = bed.migration.run("readmodel", "list")
         assert listed.code == 6 and "stale since" in listed.out and "division by zero" in listed.out, listed
+        stale = bed.migration.wait(lambda document: states(document) == {"facts": "stale", "pairs": "current"})
+        (reason,) = [one for one in stale["reasons"] if one["code"] == "READ_MODEL_STALE"]
+        assert reason["subject"] == "read model>main:public.facts" and "division by zero" in reason["message"]
+        assert reason["next"] == "crossfade readmodel rebuild facts" and stale["health"] == "degraded"
+        shown = bed.migration.ok("status", "--tables").out
+        assert "read models and lookups 2: 1 stale · 1 current" in shown, shown
         assert outcomes(bed)["public.facts"] == "fail"
         bed.change("UPDATE orders SET rate = 2 WHERE id = 10")
         bed.migration.ok("readmodel", "rebuild", "facts")
+        mended = bed.migration.wait(lambda document: set(states(document).values()) == {"current"})
+        assert not [one for one in mended["reasons"] if one["code"] == "READ_MODEL_STALE"]
         assert outcomes(bed) == {"public.facts": "pass", "public.pairs": "pass"}
         assert bed.rows("main", "SELECT name FROM facts WHERE id = 40") == [("Bert",)]
         _applications_write(bed)
