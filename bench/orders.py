@@ -21,10 +21,9 @@ COLUMNS = """
     updated_at TIMESTAMP NOT NULL
 """
 CREATE = f"CREATE TABLE orders ({COLUMNS}) DEFAULT CHARSET=utf8mb4"
-INSERT = (
-    "INSERT INTO orders (customer_id, status, currency, total, items, is_gift, note, attributes, placed_at, updated_at)"
-    " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
-)
+FIELDS = "customer_id, status, currency, total, items, is_gift, note, attributes, placed_at, updated_at"
+"""All columns but the key."""
+INSERT = f"INSERT INTO orders ({FIELDS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 _NOTES = (None, "ring twice", "leave at the door", "für Anna – bitte nicht knicken", "weigh\tit\nagain", "")
 _CHANNELS = ("web", "app", "shop")
 _STATES = ("new", "paid", "packed", "shipped", "returned")

@@ -9,7 +9,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +20,7 @@ from typing import Any
 
 from psycopg import sql
 
-from bench.orders import load_orders
+from bench.orders import FIELDS, load_orders
 from bench.result import Result, ratios_of
 from bench.stage import DATABASE, Stage, open_stage, peak_rss_mb, timed
 from config.settings import Settings
@@ -39,7 +40,8 @@ from transforms.ddl import Phase
 from transforms.plan import TablePlan
 
 ROWS = 300_000
-SIZES = (100_000, 1_000_000, 5_000_000)
+SIZES = (100_000, 1_000_000, 10_000_000, 50_000_000)
+"""Rows of the table as it grows; the first are made one by one, all others are copies of them with other keys."""
 CASES = ("orders", "sizes")
 ROUNDS = 3
 PEER = "pgloader"
@@ -65,9 +67,7 @@ def run(rows: int | None, case: str | None = None) -> Iterator[Result]:
     if case != "sizes":
         yield _measured("orders", rows or ROWS, ROUNDS)
         return
-    for size in SIZES:
-        if size <= (rows or SIZES[-1]):
-            yield _measured(f"{size:,} rows", size, 1)
+    yield from _growing([size for size in SIZES if size <= (rows or SIZES[-1])])
 
 
 def _measured(case: str, count: int, rounds: int) -> Result:
@@ -98,6 +98,57 @@ def _measured(case: str, count: int, rounds: int) -> Result:
             peers[PEER] = {"rows_per_s": count / taken}
     ratios = ratios_of(figures["rows_per_s"], ceiling, peers)
     return Result("snapshot", case, count, figures, ceiling, peers, ratios, correct)
+
+
+def _growing(sizes: Sequence[int]) -> Iterator[Result]:
+    """One table at several sizes, each copied once by ours and once by COPY of the lines that the store then has."""
+    with open_stage() as stage:
+        settings = stage.settings
+        lines = stage.folder / "grown.copy"
+        planned, relay = _load(settings, SIZES[0])
+        (plan,) = planned.plan.plans
+        there = SIZES[0]
+        for size in sizes:
+            _grow(settings, there, size)
+            there = size
+            with closing(_fresh(settings, plan)) as connection:
+                cpu = time.process_time()
+                ours = timed(partial(_backfill(settings, connection, plan, relay).run, threading.Event()))
+                cpu = time.process_time() - cpu
+                correct = _same(settings, connection)
+                _dump(connection, plan, lines)
+            with closing(_fresh(settings, plan)) as connection:
+                copied = timed(partial(_copy, connection, plan, lines))
+                correct = correct and _same(settings, connection)
+            figures = {
+                "rows_per_s": size / ours,
+                "cpu_us_per_row": 1_000_000 * cpu / size,
+                "peak_rss_mb": peak_rss_mb(),
+            }
+            ceiling = {"rows_per_s": size / copied}
+            yield Result("snapshot", f"{size:,} rows", size, figures, ceiling, {}, {"ceiling": copied / ours}, correct)
+
+
+def _grow(settings: Settings, there: int, wanted: int) -> None:
+    """Add copies of the first rows, as many at a time as there are; the binlog is left out, for nobody reads it."""
+    with closing(connect_source(settings.source)) as connection, connection.cursor() as cursor:
+        connection.select_db(DATABASE)
+        cursor.execute("SET SESSION sql_log_bin = 0")
+        for start in range(there, wanted, SIZES[0]):
+            cursor.execute(
+                f"INSERT INTO orders (id, {FIELDS}) SELECT id + {start}, {FIELDS} FROM orders"
+                f" WHERE id <= {min(SIZES[0], wanted - start)}"
+            )
+            connection.commit()
+        cursor.execute("ANALYZE TABLE orders")
+
+
+def _dump(connection: PostgresConnection, plan: TablePlan, path: Path) -> None:
+    """The lines of the table as it is in the store."""
+    statement = sql.SQL("COPY {} TO STDOUT").format(_name(plan))
+    with path.open("wb") as file, connection.cursor().copy(statement) as copy:
+        for block in copy:
+            file.write(block)
 
 
 def _load(settings: Settings, count: int) -> tuple[Planned, QuietRelay]:
