@@ -206,7 +206,7 @@ def _same(settings: Settings, connection: PostgresConnection) -> bool:
     theirs = "CONCAT_WS('|', " + ", ".join(f"COALESCE({name}, '~')" for name in fields) + ")"
     ours = "concat_ws('|', " + ", ".join(f"coalesce(({_shown(name)})::text, '~')" for name in fields) + ")"
     with closing(connect_source(settings.source, database="bench")) as source, source.cursor() as cursor:
-        cursor.execute(f"SELECT COUNT(*), SUM(CONV(LEFT(MD5({theirs}), 8), 16, 10)) FROM orders")
+        cursor.execute(f"SELECT COUNT(*), SUM(CAST(CONV(LEFT(MD5({theirs}), 8), 16, 10) AS UNSIGNED)) FROM orders")
         expected: Any = cursor.fetchall()
     query = f"SELECT count(*), sum(('x' || left(md5({ours}), 8))::bit(32)::bigint) FROM orders"
     found = connection.execute(query.encode()).fetchone()

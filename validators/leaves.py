@@ -7,6 +7,7 @@ are built here and nowhere else. No I/O.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -28,6 +29,7 @@ MOST_BUCKETS: Final = 1 << 16
 MOST_RANGES: Final = 100
 """Ranges in one statement. Both servers hold each row that they find against one range after the other."""
 FINER: Final = 16
+COARSER: Final = 100
 SPARSE: Final = 4
 """A key column is fine enough when it can tell at least a quarter as many leaves as are wanted."""
 
@@ -104,6 +106,11 @@ class Leaves:
     def finer(self) -> Leaves:
         """Buckets of about a sixteenth of the size."""
         return Leaves(None, None, min(MOST_BUCKETS * FINER, self.divisor * FINER))
+
+    def coarser(self) -> Leaves:
+        """Ranges that are each a hundred of these; only for ranges of a key column."""
+        assert self.by_key
+        return dataclasses.replace(self, divisor=self.divisor * COARSER, weighted=False)
 
     def conditions(
         self, leaves: Iterable[int], row_hash: tuple[str, str], plan: TablePlan, span: Span

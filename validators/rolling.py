@@ -240,7 +240,8 @@ class Rolling:
             store = facts[plan.target.store]
             with access.opened(plan, form, store, self._settings.verify.settle_s, push=True, lines=lines) as check:
                 mode = Mode.CHECKSUM if check.source.pushed else Mode.ROWS
-                verdict = check.run(mode, span, None if span.whole else chunk.rows)
+                calm = chunk.state is ProofState.PROVEN
+                verdict = check.run(mode, span, None if span.whole else chunk.rows, calm=calm)
                 why = verdict.why
         except CrossfadeError as error:
             # The table is gone, closed to us, or too slow: that is this chunk's matter; the plan may be another by now.

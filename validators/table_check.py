@@ -21,7 +21,7 @@ from validators.control import detects_flips
 from validators.count_check import compare_counts
 from validators.findings import ColumnDifference, Finding, FindingKind, Mode, Outcome, TableVerdict, Window
 from validators.keyless_check import KeylessCheck
-from validators.leaves import Digests, Leaves, cut, differing
+from validators.leaves import MOST_RANGES, Digests, Leaves, cut, differing
 from validators.localise import candidates
 from validators.row_check import STOPPED, RowCheck, RowResult
 from validators.source_side import SourceSide
@@ -31,6 +31,7 @@ from validators.touched import TouchedRows
 from validators.transform_hash import transform_hash
 
 REFINE_ROWS: Final = 20_000
+CALM: Final = 50
 SAMPLE_ROWS: Final = 1_000
 SAMPLE_TRANSACTIONS: Final = 1_000
 START_HINT: Final = "crossfade start"
@@ -51,9 +52,12 @@ class TableCheck:
     max_findings: int
     """After so many differing rows of the table the comparison stops."""
 
-    def run(self, mode: Mode, span: Span = WHOLE, rows: int | None = None, found: int = 0) -> TableVerdict:
+    def run(
+        self, mode: Mode, span: Span = WHOLE, rows: int | None = None, found: int = 0, *, calm: bool = False
+    ) -> TableVerdict:
         """The verdict over the rows of a span, about `rows`; `found`: differing rows of other spans.
 
+        `calm`: little is expected to differ, so that leaves may be large at first (`few_differ`).
         Raises what the servers raise.
         """
         begun = time.monotonic()
@@ -62,7 +66,7 @@ class TableCheck:
         elif mode is Mode.SAMPLE and self.form.key:
             verdict = self.sample()
         else:
-            verdict = self.digests(mode, span, rows, found)
+            verdict = self.digests(mode, span, rows, found, calm=calm)
         passed = int(verdict.outcome is Outcome.PASS)
         return dataclasses.replace(verdict, duration_s=time.monotonic() - begun, chunks_passed=passed)
 
@@ -128,13 +132,17 @@ class TableCheck:
             control=control,
         )
 
-    def digests(self, mode: Mode, span: Span = WHOLE, rows: int | None = None, found: int = 0) -> TableVerdict:
+    def digests(
+        self, mode: Mode, span: Span = WHOLE, rows: int | None = None, found: int = 0, *, calm: bool = False
+    ) -> TableVerdict:
         """Leaf digests of a span, then the rows of what differs."""
         before = self.alignment.checkpoint()
         within = span.conditions(self.plan)
         size = self.source.size() if rows is None else rows
         ranges = self.source.ranges(condition=within[0])
-        leaves = cut(self.plan, size, ranges, self.leaf_rows, pushed=self.source.pushed)
+        fine = cut(self.plan, size, ranges, self.leaf_rows, pushed=self.source.pushed)
+        # Few large leaves cost the servers and us less than many small ones, while they are equal.
+        leaves = fine.coarser() if calm and fine.by_key and self.source.pushed else fine
         here, there = self._both(leaves, within)
         high = self.alignment.high()
         after = self.alignment.checkpoint()
@@ -142,8 +150,8 @@ class TableCheck:
         unequal = differing(here, there)
         result = RowResult(window=window)
         if unequal:
-            result = self._rows(leaves, unequal, here, there, span, found)
-            result.findings = [_placed(leaves, one) for one in result.findings]
+            result = self._rows(leaves, fine, unequal, here, there, span, found)
+            result.findings = [_placed(fine, one) for one in result.findings]
         verdict = self._by_rows(mode, result)
         why = verdict.why
         if not why and window is None and verdict.outcome is Outcome.PASS:
@@ -171,6 +179,7 @@ class TableCheck:
     def _rows(
         self,
         leaves: Leaves,
+        fine: Leaves,
         unequal: Sequence[int],
         here: Digests,
         there: Digests,
@@ -184,6 +193,12 @@ class TableCheck:
             size = max(sum(rows for rows, _ in here.values()), sum(rows for rows, _ in there.values()))
             keyless = KeylessCheck(self.source, self.target, self.form, self.alignment, self.changes, most_findings)
             return keyless.run(size)
+        if leaves is not fine:
+            hashes = (self.source.hash_sql, self.target.hash_sql)
+            few = len(unequal) <= MOST_RANGES
+            within = leaves.conditions(unequal, hashes, self.plan, span) if few else span.conditions(self.plan)
+            here, there = self._both(fine, within)
+            leaves, unequal = fine, differing(here, there)
         rows = sum(here.get(leaf, (0, 0))[0] for leaf in unequal)
         if self.source.pushed and not leaves.by_key and rows > REFINE_ROWS:
             # Finding the rows of a bucket takes a scan of the table, so a second scan that leaves fewer of them pays.
@@ -248,6 +263,11 @@ def source_computes_hashes(source: Any) -> bool:
     for (value,) in list(raw_rows(source, "SELECT SHA2('a', 256)")):
         return bool(value == b"ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb")
     return False
+
+
+def few_differ(verdict: TableVerdict) -> bool:
+    """Whether so few leaves of a chunk differed that the next one is likely to be equal: one of fifty at most."""
+    return verdict.leaves_compared_again * CALM <= verdict.leaves
 
 
 def _next(why: str, good: bool | None) -> str:

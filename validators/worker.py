@@ -29,7 +29,7 @@ from validators.ledger import Ledger, Task
 from validators.schema_check import check_schema
 from validators.spans import Span
 from validators.table_access import StoreFacts, TableAccess
-from validators.table_check import TableCheck, blank
+from validators.table_check import TableCheck, blank, few_differ
 
 log = structlog.get_logger(__name__)
 
@@ -84,6 +84,8 @@ class Worker(threading.Thread):
         self._stack = ExitStack()
         self._check: TableCheck | None = None
         self._late: set[str] = set()
+        self._calm: set[str] = set()
+        """Plans of whose last chunk little differed."""
 
     def run(self) -> None:
         """Work until nothing is left; what ended it otherwise is in `error`."""
@@ -212,7 +214,10 @@ class Worker(threading.Thread):
         if mode in (Mode.AUTO, Mode.CHECKSUM):
             mode = Mode.CHECKSUM if check.source.pushed else Mode.ROWS
         chunk = task.chunk
-        verdict = check.run(mode, chunk.span, None if chunk.span.whole else chunk.rows, self._ledger.found(plan.id))
+        rows = None if chunk.span.whole else chunk.rows
+        calm = plan.id in self._calm
+        verdict = check.run(mode, chunk.span, rows, self._ledger.found(plan.id), calm=calm)
+        (self._calm.add if few_differ(verdict) else self._calm.discard)(plan.id)
         if check.alignment.late:
             self._late.add(store.name)
         elif verdict.rows_compared_again:

@@ -177,6 +177,28 @@ def rounds() -> list[list[Plant]]:
     return found
 
 
+def test_what_follows_an_equal_chunk_is_looked_at_by_large_leaves_first(pair: Loaded) -> None:
+    chunked = pair.settings.verify.model_copy(update={"chunk_rows": 100, "workers": 1})
+    settings = pair.settings.model_copy(update={"verify": chunked})
+    for table, rows in (("dense", 515), ("parts", 600)):
+        equal = pair.judged(table, settings=settings)
+        assert (equal.outcome, equal.source_rows) == (Outcome.PASS, rows)
+        assert 1 < equal.leaves < rows // 20  # in leaves of ten rows there would be twice as many
+    with pair.store_db.connect() as store:
+        store.execute("UPDATE dense SET v = v + 1 WHERE id IN (-100, 101, 102)")
+        store.execute("DELETE FROM dense WHERE id = 299")
+        store.execute("INSERT INTO dense VALUES (7, 1)")
+        store.execute("UPDATE parts SET v = v + 1 WHERE id = 90 AND part = 1")
+    assert found_in(pair.judged("dense", settings=settings)) == {
+        ("-100",): (DIFFERS, ("v",)),
+        ("7",): (EXTRA, ()),
+        ("101",): (DIFFERS, ("v",)),
+        ("102",): (DIFFERS, ("v",)),
+        ("299",): (MISSING, ()),
+    }
+    assert found_in(pair.judged("parts", settings=settings)) == {("90", "1"): (DIFFERS, ("v",))}
+
+
 @pytest.mark.parametrize(("table", "most"), [("dense", 100), ("lines", 7)])
 def test_a_table_that_differs_everywhere_is_not_compared_to_its_end(pair: Loaded, table: str, most: int) -> None:
     with pair.store_db.connect() as store:
