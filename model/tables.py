@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -215,9 +215,13 @@ class TableDef:
         return _fingerprint(self)
 
 
+_LATER: Final = frozenset({"no_empty_shape"})
+"""Fields that came when definitions were kept already: left out where they say nothing, so that those stay the same."""
+
+
 def _by_name(value: Any) -> dict[str, Any]:
     """A value's fields for JSON, in order; `dataclasses.asdict` would copy all that is in them."""
-    return {name: getattr(value, name) for name in value.__slots__}
+    return {name: found for name in value.__slots__ if (found := getattr(value, name)) or name not in _LATER}
 
 
 @lru_cache(maxsize=4096)
