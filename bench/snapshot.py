@@ -39,7 +39,7 @@ from sync.table_phase import TablePhases
 from transforms.ddl import Phase
 from transforms.plan import TablePlan
 
-ROWS = 300_000
+ROWS = 1_000_000
 SIZES = (100_000, 1_000_000, 10_000_000, 50_000_000)
 """Rows of the table as it grows; the first are made one by one, all others are copies of them with other keys."""
 CASES = ("orders", "sizes")
@@ -73,7 +73,9 @@ def run(rows: int | None, case: str | None = None) -> Iterator[Result]:
 def _measured(case: str, count: int, rounds: int) -> Result:
     with open_stage() as stage:
         settings = stage.settings
-        planned, relay = _load(settings, count)
+        seeds = min(count, SIZES[0])
+        planned, relay = _load(settings, seeds)
+        _grow(settings, seeds, count)
         (plan,) = planned.plan.plans
         lines = _prepared(settings, planned, plan)
         ours: list[float] = []

@@ -31,6 +31,8 @@ Connect = Callable[[], "MysqlConnection[Any]"]
 POLL_S: Final = 0.05
 UNTRUSTED_PATIENCE_S: Final = 0.2
 """How long commits are awaited that make MariaDB's snapshot position trustworthy; an idle source has none."""
+IDLE_S: Final = 0.05
+"""A source that commits nothing for so long is idle: what would be awaited does not come."""
 LOCK_WAIT_S: Final = 2
 """LOCK TABLES queues the writers behind it; this is the longest time that they can wait for us."""
 LOCKED_READ_LIMIT_BYTES: Final = 64 << 20
@@ -81,6 +83,8 @@ class SnapshotMark:
 
     coordinate: BinlogCoordinate
     trusted: bool
+    groups: int
+    """How many groups the server had committed before it."""
 
 
 class Visibility:
@@ -126,7 +130,7 @@ class Visibility:
         after = _status(connection)
         file = after["binlog_snapshot_file"]
         return SnapshotMark(
-            BinlogCoordinate(file, int(after["binlog_snapshot_position"])), self.clock.trusts(file, groups)
+            BinlogCoordinate(file, int(after["binlog_snapshot_position"])), self.clock.trusts(file, groups), groups
         )
 
     def _pause(self, deadline: float, low: Position) -> None:
@@ -185,6 +189,7 @@ class Visibility:
         An idle source gives no proof: no commit makes the clock trust, and S can lie behind the last commit.
         """
         begun = time.monotonic()
+        groups: int | None = None
         while True:
             mark = self.open_snapshot(connection)
             if mark.trusted and mark.coordinate >= low.coordinate:
@@ -194,7 +199,9 @@ class Visibility:
             if mark.trusted and now - begun > self.patience_s:
                 return None
             # Waited for once per binlog file: readers come back with every chunk, and commits may come meanwhile.
-            if not mark.trusted and now - self._tried.setdefault(mark.coordinate.file, begun) >= UNTRUSTED_PATIENCE_S:
+            patience_s = IDLE_S if mark.groups == groups else UNTRUSTED_PATIENCE_S
+            groups = mark.groups if groups is None else groups
+            if not mark.trusted and now - self._tried.setdefault(mark.coordinate.file, begun) >= patience_s:
                 return None
             self._pause(begun + 2 * self.patience_s, low)
 

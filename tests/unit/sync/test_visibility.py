@@ -123,7 +123,17 @@ class TestWays:
         assert next(offsets, None) is None
 
     def test_mariadb_without_commits_falls_back_to_locking(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("sync.mysql.visibility.UNTRUSTED_PATIENCE_S", 0.0)
+        monkeypatch.setattr("sync.mysql.visibility.UNTRUSTED_PATIENCE_S", 3600.0)
+        monkeypatch.setattr("sync.mysql.visibility.IDLE_S", 0.0)
         visibility = Visibility(info(Flavour.MARIADB, (10, 11, 0), True), threading.Event())
         connection = Connection({"SHOW STATUS": status("b.000002", 336, 7)})
         assert visibility.prove(connection, low(offset=100)) is Reading.LOCKING  # type: ignore[arg-type]
+
+    def test_mariadb_that_commits_is_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("sync.mysql.visibility.UNTRUSTED_PATIENCE_S", 3600.0)
+        monkeypatch.setattr("sync.mysql.visibility.IDLE_S", 0.0)
+        monkeypatch.setattr("sync.mysql.visibility.POLL_S", 0.0)
+        visibility = Visibility(info(Flavour.MARIADB, (10, 11, 0), True), threading.Event())
+        looks = iter([7, 7, 8, 8, 9, 9, 10, 10, 11, 11])  # two each, before and after the snapshot
+        connection = Connection({"SHOW STATUS": lambda: status("b.000002", 336, next(looks))})
+        assert visibility.prove(connection, low(offset=100)) is Reading.PLAIN  # type: ignore[arg-type]
