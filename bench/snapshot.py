@@ -1,7 +1,7 @@
 """The first copy of one table, MariaDB to PostgreSQL, by the daemon's Backfill into an empty table with its key.
 
-The ceiling is COPY of the same lines, prepared beforehand, into the same table in the same run; pgloader is measured
-where it is installed.
+The ceiling is COPY of the same lines, prepared beforehand, into the same table in the same run; pgloader and
+pg_chameleon's `init_replica` are measured where they are installed.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 
 from psycopg import sql
 
+from bench import chameleon
 from bench.orders import FIELDS, load_orders
 from bench.result import Result, ratios_of
 from bench.stage import DATABASE, Stage, open_stage, peak_rss_mb, timed
@@ -98,6 +99,8 @@ def _measured(case: str, count: int, rounds: int) -> Result:
                 connection.execute(sql.SQL("DROP TABLE {}").format(_name(plan)))
                 taken = timed(lambda: _pgloader(stage))
             peers[PEER] = {"rows_per_s": count / taken}
+        if chameleon.installed():
+            peers[chameleon.NAME] = {"rows_per_s": count / chameleon.Chameleon.make(stage).copy()}
     ratios = ratios_of(figures["rows_per_s"], ceiling, peers)
     return Result("snapshot", case, count, figures, ceiling, peers, ratios, correct)
 
