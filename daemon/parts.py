@@ -353,9 +353,17 @@ class Parts:
         reasons = (*self._reasons(), *alarms)
         stores = tuple(self._store_status(applier) for applier in self._appliers.values())
         tables = tuple(
-            TableStatus(plan.id, store.name, state.phase, state.rows_copied, state.reason, parked.get(plan.id, 0))
+            TableStatus(
+                plan.id,
+                store.name,
+                state.phase,
+                state.rows_copied,
+                state.reason or (building.get(plan.id) if state.phase is Phase.CONVERGING else None),
+                parked.get(plan.id, 0),
+            )
             for store in self._start.stores
             for parked in (self._appliers[store.name].state.parked,)
+            for building in (self._appliers[store.name].building,)
             for plan in self._appliers[store.name].plans
             for state in (self._appliers[store.name].phases.get(plan.id),)
         )

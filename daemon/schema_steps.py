@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from stores.postgres import PostgresConnection
-from sync.postgres import lookups, read_models
+from sync.postgres import lookups, read_models, unique_build
 from sync.postgres.schema_apply import apply_schema
 from transforms.ddl import Phase as DdlPhase
 from transforms.ddl import statements_of
@@ -31,6 +32,20 @@ class PhaseSchema:
     def create_uniques(self, connection: PostgresConnection, plan: TablePlan) -> None:
         """Unique indexes, once the table can no longer pass through states that the source never had."""
         _apply_some(connection, _without_keys(plan.target), DdlPhase.AFTER_CONSISTENT)
+
+    def slow_uniques(self, connection: PostgresConnection, plan: TablePlan) -> bool:
+        """Whether `create_uniques` would keep everybody waiting."""
+        return unique_build.is_slow(connection, plan.target)
+
+    def build_uniques(
+        self,
+        connection: PostgresConnection,
+        target: TargetTable,
+        stop: threading.Event,
+        say: Callable[[str], None],
+    ) -> None:
+        """The same unique indexes beside the stream, on a connection of their own."""
+        unique_build.build_uniques(connection, target, stop, say)
 
     def create_foreign_keys(self, connection: PostgresConnection, plans: Sequence[TablePlan]) -> None:
         """Foreign keys between the tables of one store, when all of them stream."""

@@ -94,6 +94,7 @@ class TableStatus:
     phase: Phase
     rows_copied: int
     reason: str | None = None
+    """Why it is held; of a converging one, what it waits for."""
     parked: int = 0
     """Changes in quarantine."""
 

@@ -42,6 +42,7 @@ from sync.parking import Parking
 from sync.postgres.apply import StoreWriter
 from sync.sentinel import LeakNotes, Sentinel
 from sync.table_phase import MAIN, Phase, TablePhases
+from sync.unique_builds import UniqueBuilds
 from transforms.plan import TablePlan
 
 _T = TypeVar("_T")
@@ -83,6 +84,7 @@ class StoreApplier:
         self._plan = plan
         self._relay = relay
         self._connect = connect
+        self._builds = UniqueBuilds(plan.store, connect, steps.build_uniques, relay.interrupt)
         self._fence = fence
         self._ddl = steps
         self._read_changes = read_changes
@@ -115,6 +117,11 @@ class StoreApplier:
         since = self._lag_from if self._lag_from is not None else self._committed_s
         lag = 0.0 if not behind else None if since is None else max(0.0, time.time() - since)
         return dataclasses.replace(state, behind=behind, lag_s=lag, phases=MappingProxyType(self.phases.counts()))
+
+    @property
+    def building(self) -> dict[str, str]:
+        """Plan id → what an exact table waits for before it streams."""
+        return self._builds.told()
 
     @property
     def plans(self) -> tuple[TablePlan, ...]:
@@ -198,6 +205,8 @@ class StoreApplier:
         except BaseException as error:
             self._set(mode=Mode.HALTED, error=f"{type(error).__name__}: {error}", hint=CrossfadeError.default_hint)
             raise
+        finally:
+            self._builds.close()
 
     def _session(self, stop: threading.Event) -> None:
         """One connection's life. Returns when `stop` is set, and when it was lost after commits (call it again)."""
@@ -243,6 +252,7 @@ class StoreApplier:
                 self.phases.refresh(lambda: table_states.load(connection, self._plan.stream))
                 self._parking = Parking(self._plan.stream, self._plan.plans)
                 self._parking.load(connection)
+            self._builds.keep(self._plan.plans)
             self._changes = self._read_changes(self._history)
             writer = StoreWriter(connection, self._plan.store, checkpoint, self._plan.graph)
             writer.prepare_session()
@@ -264,6 +274,7 @@ class StoreApplier:
             noted=self._noted,
             warn=lambda error: self._set(error=str(error), hint=error.hint),
             parking=self._parking,
+            builds=self._builds,
             following=(
                 DdlFollowing(self._plan, self._schema, self._history, self._relay) if self._schema is not None else None
             ),
@@ -301,6 +312,7 @@ class StoreApplier:
         read_seq = writer.checkpoint.seq
         seen = time.monotonic()
         while True:
+            steps.uniques.look()
             with closing(self._transactions(read_seq, group)) as transactions:
                 for transaction, batches in transactions:
                     if last is None:
@@ -319,6 +331,7 @@ class StoreApplier:
                         self._behind = True
                         self._commit(writer, group, last, count)
                         last, count = None, 0
+                        steps.uniques.look()
                         if steps.due or not self._requests.empty():
                             break
                     if stop.is_set() or not self._resumed.is_set() or self.phases.version != version:
@@ -369,11 +382,16 @@ class StoreApplier:
             writer,
             self._plan.graph,
             active,
-            lambda plan_id: self.phases.get(plan_id).phase is Phase.STREAMING,
+            self._exact,
             max_rows=self._settings.max_rows,
             max_bytes=self._settings.max_bytes,
             parking=self._parking,
         )
+
+    def _exact(self, plan_id: str) -> bool:
+        """Whether a table is known to hold what the source held: it streams, or lacks its unique indexes alone."""
+        phase = self.phases.get(plan_id).phase
+        return phase is Phase.STREAMING or (phase is Phase.CONVERGING and self._builds.handed(plan_id))
 
     def _take(self, group: ChangeGroup, transaction: Transaction, batches: Iterable[RowsBatch] | None = None) -> None:
         """Add a transaction's changes to the group; `batches`: what was read of it already."""

@@ -32,6 +32,8 @@ from sync.parking import Parking
 from sync.postgres.apply import StoreWriter
 from sync.postgres.cascading import sweep
 from sync.table_phase import MAIN, Phase, TablePhases, TableState, moved, released
+from sync.unique_builds import UniqueBuilds
+from sync.unique_steps import UniqueSteps
 from transforms.plan import TablePlan
 
 _HOLDABLE: Final = frozenset({Phase.COPYING, Phase.COPIED, Phase.REPLAYING, *MAIN})
@@ -63,6 +65,7 @@ class PhaseSteps:
         noted: Callable[[ChangeGroup], None],
         warn: Callable[[CrossfadeError], None],
         parking: Parking,
+        builds: UniqueBuilds,
         following: DdlFollowing | None = None,
     ) -> None:
         """Without `following` every change of a table's definition holds it."""
@@ -79,6 +82,7 @@ class PhaseSteps:
         self._warn = warn
         self._finished = False
         self.quarantine = ParkedSteps(writer, plan, parking)
+        self.uniques = UniqueSteps(writer, ddl, builds)
 
     @property
     def due(self) -> bool:
@@ -139,6 +143,7 @@ class PhaseSteps:
         if state.phase not in _HOLDABLE:
             log.warning("table cannot be held now", table=plan_id, phase=str(state.phase))
             return
+        self.uniques.leave(plan for plan in self._plan.plans if plan.id == plan_id)
         applied = self._writer.checkpoint.seq if state.phase in MAIN else state.applied_seq
         if record is not None:
             self._writer.hold_fence()
@@ -210,7 +215,10 @@ class PhaseSteps:
         self, change: SchemaChange, transaction: Transaction, answer: Answer, replayed: Sequence[TablePlan] | None
     ) -> None:
         """Statements, definitions and progress in one transaction. Raises ApplyError, with nothing done then."""
+        altered = [plan for plan in self._plan.plans if plan.source.id in change.tables or plan.id in answer.effects]
+        self.uniques.leave(altered)
         with self._writer.savepoint(), translated(f"store {self._plan.store}"):
+            self.uniques.clear(altered)
             self._writer.run_ddl(answer.statements)
             schema_history.append(self._writer.connection, self._plan.stream, answer.versions)
             table_states.remove(self._writer.connection, self._plan.stream, answer.gone)
@@ -248,6 +256,7 @@ class PhaseSteps:
                 held.append(plan)
         if not held or any(self._phases.get(plan.id).phase not in _HOLDABLE for plan in held):
             raise change
+        self.uniques.leave(held)
         verdict = f"held: {', '.join(plan.id for plan in held)}"
         record = DdlEntry(seq, change.statement, verdict)
         for plan in held:
@@ -415,22 +424,22 @@ class PhaseSteps:
         return state.high is None or self._covers(checkpoint.seq, checkpoint.position.coordinate, state.high)
 
     def _converged(self) -> list[TablePlan]:
-        """Converging tables that are exact now and whose sweep, if they need one, can be done."""
+        """Converging tables that are exact now, whose sweep, if any, can be done, and that wait for no build."""
         return [
             plan
             for plan in self._plan.plans
             if self._phases.get(plan.id).phase is Phase.CONVERGING
             and self._exact(plan.id, self._writer.checkpoint)
             and self._sweepable(plan)
+            and not self.uniques.waits(plan)
         ]
 
     def promote(self, plan: TablePlan) -> None:
-        """An exact table: sweep what cascades missed, create its uniques, let it stream."""
+        """An exact table: sweep what cascades missed, create its uniques, let it stream when it has them."""
         self._sweep(plan)
         try:
-            if self._sharers_exact(plan):
-                with self._writer.aside() as connection:
-                    self._ddl.create_uniques(connection, plan)
+            if self._sharers_exact(plan) and not self.uniques.ready(plan):
+                return
         except ApplyError as error:
             log.error("table held", table=plan.id, error=str(error))
             self.hold(plan.id, f"its unique indexes cannot be created: {error}")

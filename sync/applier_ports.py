@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from stores.postgres import PostgresConnection
 from sync.cascades import CascadeGraph
 from sync.changes import SchemaChange, Transaction
 from transforms.plan import TablePlan
+from transforms.target import TargetTable
 
 
 class Tail(Protocol):
@@ -50,6 +51,18 @@ class SchemaSteps(Protocol):
 
     def create_uniques(self, connection: PostgresConnection, plan: TablePlan) -> None:
         """Create the unique indexes and constraints of a table that has become exact."""
+
+    def slow_uniques(self, connection: PostgresConnection, plan: TablePlan) -> bool:
+        """Whether `create_uniques` would take so long that the other tables should not wait for it."""
+
+    def build_uniques(
+        self,
+        connection: PostgresConnection,
+        target: TargetTable,
+        stop: threading.Event,
+        say: Callable[[str], None],
+    ) -> None:
+        """The same beside the stream, on a connection of its own; `say` is told the name of each index before."""
 
     def create_foreign_keys(self, connection: PostgresConnection, plans: Sequence[TablePlan]) -> None:
         """Create the foreign keys between the store's tables, all of which stream."""

@@ -172,12 +172,14 @@ def _comments(table: TargetTable) -> list[str]:
     return made
 
 
-def index_sql(table: TargetTable, index: TargetIndex) -> str:
-    """CREATE INDEX."""
+def index_sql(table: TargetTable, index: TargetIndex, *, concurrently: bool = False) -> str:
+    """CREATE INDEX. `concurrently`: while others write the table; not in a transaction then."""
     unique = "UNIQUE " if index.unique else ""
+    beside = "CONCURRENTLY " if concurrently else ""
     method = "" if index.method == "btree" else f" USING {index.method}"
     parts = ", ".join(index.parts)
-    return f"CREATE {unique}INDEX {quoted(index.name)} ON {qualified(table.schema, table.name)}{method} ({parts})"
+    place = qualified(table.schema, table.name)
+    return f"CREATE {unique}INDEX {beside}{quoted(index.name)} ON {place}{method} ({parts})"
 
 
 def _index(table: TargetTable, index: TargetIndex, phase: Phase) -> DdlStatement:

@@ -89,6 +89,8 @@ def _indexes(place: str, table: TargetTable, present: StoreTable) -> list[Differ
         expected = f"{word} ({', '.join(index.parts)})"
         if other is None:
             found.append(Difference(place, f"index {index.name}", expected, None))
+        elif not other.valid:
+            found.append(Difference(place, f"index {index.name}", expected, "not valid: its build has not ended"))
         elif other.unique != index.unique or (index.columns and other.columns != index.columns):
             is_now = f"{'unique index' if other.unique else 'index'} {_listed(other.columns)}"
             found.append(Difference(place, f"index {index.name}", expected, is_now, misfit=other.unique))

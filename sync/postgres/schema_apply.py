@@ -1,14 +1,12 @@
-"""Brings a store's schema to the plan, one phase at a time. Creates what is missing, changes and drops nothing.
+"""Brings a store's schema to the plan, one phase at a time. Creates what is missing, changes and drops nothing
+but an index that takes the name of one that is missing, because its build did not end.
 
 Running it twice does nothing the second time; a table that exists but does not fit is refused before anything is made.
 """
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import Sequence
 
 import structlog
 
@@ -16,16 +14,11 @@ from model.errors import SchemaDrift
 from stores.errors import translated
 from stores.postgres import PostgresConnection
 from sync.postgres.drift import require_fit
-from sync.postgres.store_catalog import StoreCatalog, read_store
-from transforms.ddl import DdlObject, DdlStatement, ObjectKind, Phase, statements_of
+from sync.postgres.schema_lock import EVERY_TABLE, alone, locks_of
+from sync.postgres.store_catalog import StoreCatalog, StoreIndex, read_store
+from transforms.ddl import DdlObject, DdlStatement, ObjectKind, Phase, qualified, statements_of
 from transforms.target import TargetTable
 
-_LOCKS: Final = int.from_bytes(zlib.crc32(b"crossfade schema").to_bytes(4), signed=True)
-"""The class of our advisory locks."""
-_EVERY_TABLE: Final = 0
-_LOCK: Final = "SELECT pg_advisory_lock(%s, lock) FROM unnest(%s::int[]) AS lock"
-_UNLOCK: Final = "SELECT pg_advisory_unlock(%s, lock) FROM unnest(%s::int[]) AS lock"
-"""Of one that was not taken, for the wait for one before it failed, PostgreSQL tells by a warning."""
 log = structlog.get_logger(__name__)
 
 
@@ -40,39 +33,20 @@ def apply_schema(connection: PostgresConnection, tables: Sequence[TargetTable], 
     if not tables:
         return []
     store, schemas = tables[0].store, {table.schema for table in tables}
-    with _alone(connection, store, _locks(tables, phase)):
+    with alone(connection, store, EVERY_TABLE if phase is Phase.BEFORE_COPY else locks_of(tables)):
         catalog = read_store(connection, schemas)
         require_fit(catalog, tables, store)
         made: list[DdlObject] = []
         for statement in missing(catalog, tables, phase):
             with translated(f"store {store}, {statement.object}"), connection.transaction():
+                if _left(catalog, statement.object):
+                    name = qualified(statement.object.schema, statement.object.name)
+                    connection.execute(f"DROP INDEX {name}".encode())
                 connection.execute(statement.sql.encode())
             log.debug("schema object created", store=store, object=str(statement.object))
             made.append(statement.object)
         log.info("schema phase applied", store=store, phase=str(phase), created=len(made))
         return made
-
-
-def _locks(tables: Sequence[TargetTable], phase: Phase) -> list[int]:
-    """What to hold meanwhile, in the order in which everybody takes them."""
-    if phase is Phase.BEFORE_COPY:
-        return [_EVERY_TABLE]
-    names = {f"{table.schema}.{table.name}" for table in tables}
-    return sorted({int.from_bytes(zlib.crc32(name.encode()).to_bytes(4), signed=True) for name in names})
-
-
-@contextmanager
-def _alone(connection: PostgresConnection, store: str, locks: Sequence[int]) -> Iterator[None]:
-    """Hold advisory locks of the session (PostgreSQL manual, "Advisory Locks"): all by one statement, one after
-    the other in their order."""
-    try:
-        with translated(f"store {store}"):
-            connection.execute(_LOCK, (_LOCKS, list(locks)))
-        yield
-    finally:
-        if not connection.closed and not connection.broken:
-            with translated(f"store {store}"):
-                connection.execute(_UNLOCK, (_LOCKS, list(locks)))
 
 
 def missing(catalog: StoreCatalog, tables: Sequence[TargetTable], phase: Phase) -> list[DdlStatement]:
@@ -100,14 +74,21 @@ def _present(catalog: StoreCatalog, wanted: DdlObject) -> bool:
 
 
 def _index_present(catalog: StoreCatalog, wanted: DdlObject) -> bool:
-    for table in catalog.tables.values():
-        for index in table.indexes:
-            if table.schema == wanted.schema and index.name == wanted.name:
-                if table.name == wanted.table:
-                    return True
-                raise SchemaDrift(
-                    f"the index name {wanted.name} is taken by the table {table.name}",
-                    hint="Rename or drop that index.",
-                    table=f"{wanted.schema}.{wanted.table}",
-                )
-    return False
+    index = _index(catalog, wanted)
+    if index is not None and index.table != wanted.table:
+        raise SchemaDrift(
+            f"the index name {wanted.name} is taken by the table {index.table}",
+            hint="Rename or drop that index.",
+            table=f"{wanted.schema}.{wanted.table}",
+        )
+    return index is not None and index.valid
+
+
+def _left(catalog: StoreCatalog, wanted: DdlObject) -> bool:
+    """Whether a build that did not end has left an index of this name, which takes the name and refuses rows."""
+    return wanted.kind is ObjectKind.INDEX and _index(catalog, wanted) is not None
+
+
+def _index(catalog: StoreCatalog, wanted: DdlObject) -> StoreIndex | None:
+    found = (index for table in catalog.tables.values() for index in table.indexes if table.schema == wanted.schema)
+    return next((index for index in found if index.name == wanted.name), None)

@@ -38,6 +38,8 @@ class StoreIndex:
     unique: bool
     primary: bool
     columns: tuple[str, ...]
+    valid: bool = True
+    """False: it is being built beside its writers, or such a build was stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +98,12 @@ _INDEXES = """
              ARRAY(SELECT a.attname::text FROM unnest(i.indkey) WITH ORDINALITY AS k(number, place)
                      JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
                     WHERE k.place <= i.indnkeyatts ORDER BY k.place)
-           ELSE ARRAY[]::text[] END
+           ELSE ARRAY[]::text[] END, i.indisvalid
       FROM pg_index i
       JOIN pg_class c ON c.oid = i.indexrelid
       JOIN pg_class t ON t.oid = i.indrelid
       JOIN pg_namespace n ON n.oid = t.relnamespace
-     WHERE n.nspname = ANY(%s) AND i.indisvalid
+     WHERE n.nspname = ANY(%s)
      ORDER BY n.nspname, t.relname, c.relname
 """
 _CONSTRAINTS = """
@@ -144,8 +146,8 @@ def read_store(connection: PostgresConnection, schemas: Iterable[str]) -> StoreC
             name,
             tuple(_column(record) for record in columns.get((schema, name), [])),
             tuple(
-                StoreIndex(schema, index, name, unique, primary, tuple(parts))
-                for index, unique, primary, parts in indexes.get((schema, name), [])
+                StoreIndex(schema, index, name, unique, primary, tuple(parts), valid)
+                for index, unique, primary, parts, valid in indexes.get((schema, name), [])
             ),
             tuple(
                 StoreForeignKey(constraint, validated)

@@ -26,6 +26,7 @@ from sync.table_phase import Phase, TablePhases, TableState
 from tests.support.changes import FakeChanges, FakeRelay, SourceModel, create_sql, make_plan
 from tests.support.servers import StoreDatabase
 from transforms.plan import TablePlan
+from transforms.target import TargetTable
 
 STREAM = "test"
 START = Position(Flavour.MYSQL, BinlogCoordinate("binlog.000001", 0))
@@ -46,6 +47,14 @@ class Steps:
                     sql.SQL(", ").join(map(sql.Identifier, index.columns)),
                 )
             )
+
+    def slow_uniques(self, connection: PostgresConnection, plan: TablePlan) -> bool:
+        return False
+
+    def build_uniques(
+        self, connection: PostgresConnection, target: TargetTable, stop: threading.Event, say: Callable[[str], None]
+    ) -> None:
+        raise AssertionError("nothing is slow")
 
     def create_foreign_keys(self, connection: PostgresConnection, plans: Sequence[TablePlan]) -> None:
         self.foreign_keys += 1

@@ -40,6 +40,8 @@ class Finished:
 class Migration:
     """The command line, a configuration file in `folder`, and at most one daemon."""
 
+    paces: Mapping[str, float] = PACES
+
     def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         self.environment = dict(environment or {})
@@ -50,7 +52,7 @@ class Migration:
     def _process(self, arguments: tuple[str, ...], out: Path, err: Path) -> WarmProcess:
         words = ["-c", str(self.config), *arguments]
         environment = {**os.environ, "NO_COLOR": "1", **self.environment}
-        return WarmProcess(words, environment, self.folder, out, err, PACES)
+        return WarmProcess(words, environment, self.folder, out, err, self.paces)
 
     def run(self, *arguments: str, timeout_s: float = 240.0) -> Finished:
         """Run one command to its end."""
