@@ -40,6 +40,8 @@ COUNTED_ROWS: Final = 100_000
 RUNNING: Final = frozenset({ReverseMode.STARTING, ReverseMode.STREAMING, ReverseMode.RETRYING})
 COSTS_EVERY_S: Final = 600.0
 """How often the steps of a write stop are timed: that counts tables."""
+TOLD_S: Final = 60.0
+"""How long a gate that was open is told of though it was closed again at once: who asks now and then must see it."""
 
 
 class Pulse:
@@ -55,6 +57,7 @@ class Pulse:
         self._triggers_due = 0.0
         self._counted: int | None = None
         self._counted_due = 0.0
+        self._told_until = 0.0
         self._missing: tuple[str, ...] = ()
         self._unguarded: tuple[str, ...] = ()
         self._ungated: tuple[str, ...] = ()
@@ -232,7 +235,11 @@ class Pulse:
             problems.append(f"{leaked} foreign writes reached the source's tables, see: crossfade cutover leaks")
         if self._missing:
             problems.append(f"gate triggers were gone and are made again: {', '.join(self._missing[:3])}")
-        self.tombstone_open = "; ".join(problems)
+        if problems:
+            self.tombstone_open = "; ".join(problems)
+            self._told_until = time.monotonic() + TOLD_S
+        elif time.monotonic() >= self._told_until:
+            self.tombstone_open = ""
 
 
 def document(pulse: Pulse, site: Site) -> dict[str, Any]:

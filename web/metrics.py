@@ -277,8 +277,8 @@ def _readiness(status: Mapping[str, Any]) -> Iterator[Metric]:
          for way in found["ways"] if way["headroom_s"] is not None],
     )  # fmt: skip
     yield _gauge(
-        "crossfade_tombstone_open", "1 while the gate of a finalized domain is not as it must be.", name,
-        [([one["domain"]], float(bool(one.get("tombstone")))) for one in status.get("domains", ())],
+        "crossfade_tombstone_open", "1 while the gate of a finalized domain is not as it must be, and a minute longer.",
+        name, [([one["domain"]], float(bool(one.get("tombstone")))) for one in status.get("domains", ())],
     )  # fmt: skip
 
 

@@ -15,9 +15,10 @@ from typing import Any, Final
 from tests.support.warm import WarmProcess
 
 PACES: Final = {
-    "cutover.pulse.TRIGGERS_EVERY_S": 1.0, "cutover.pulse.COUNT_EVERY_S": 1.0, "daemon.computed.EVERY_S": 1.0
+    "cutover.pulse.TRIGGERS_EVERY_S": 1.0, "cutover.pulse.COUNT_EVERY_S": 1.0, "daemon.computed.EVERY_S": 1.0,
+    "cutover.pulse.TOLD_S": 6.0,
 }  # fmt: skip
-"""What a daemon does every 5 to 20 seconds, so that tests need not wait for it."""
+"""What a daemon does every 5 to 60 seconds, so that tests need not wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
