@@ -40,6 +40,7 @@ class RouteTable:
         self._read_at: float | None = None
         self._lock = threading.Lock()
         self._waiting: set[_Waiter] = set()
+        self._ending = threading.Event()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="routes", daemon=True)
 
@@ -48,11 +49,12 @@ class RouteTable:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop listening and let everybody go who waits."""
-        self._closed.set()
-        self._wake()
+        """Read the table for the last time and let everybody go who waits: they hear of what the end has changed."""
+        self._ending.set()
         if self._thread.is_alive():
             self._thread.join(5.0)
+        self._closed.set()
+        self._wake()
 
     @property
     def closed(self) -> bool:
@@ -97,25 +99,26 @@ class RouteTable:
     # -- the listening thread
 
     def _run(self) -> None:
-        while not self._closed.is_set():
+        while not self._ending.is_set():
             try:
                 with closing(connect_store(self._dsn, application="crossfade routes")) as connection:
                     self._listen(connection)
             except CrossfadeError as error:
                 log.warning("routes_not_heard", error=str(error))
-                self._closed.wait(RECONNECT_S)
+                self._ending.wait(RECONNECT_S)
 
     def _listen(self, connection: PostgresConnection) -> None:
         with translated("control store"):
             connection.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(routes.CHANNEL)))
             next_read = 0.0
-            while not self._closed.is_set():
+            while not self._ending.is_set():
                 if time.monotonic() >= next_read:
                     self._take(routes.every(connection, self._name))
                     next_read = time.monotonic() + READ_AGAIN_S
                 for notice in connection.notifies(timeout=0.25, stop_after=1):
                     if notice.payload.startswith(f"{self._name}/"):
                         next_read = 0.0
+            self._take(routes.every(connection, self._name))
 
     def _take(self, found: dict[str, Route]) -> None:
         with self._lock:

@@ -256,6 +256,27 @@ def test_a_lost_connection_is_made_up_for(
     assert found is not None and found.side == "stores"
 
 
+def test_who_waits_hears_of_what_the_end_has_changed(settings: Settings, control: PostgresConnection) -> None:
+    _enter(control, Phase.CUTTING_OVER)
+    table = RouteTable(settings.control_dsn, "shop")
+    table.start()
+
+    def end() -> None:
+        _enter(control, Phase.SWITCHING)
+        table.close()
+
+    async def scenario() -> Route | None:
+        while table.age_s is None:
+            await asyncio.sleep(0.01)
+        waiting = asyncio.create_task(table.wait("orders", lambda route: route.side == "stores", 120.0))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(end)
+        return await waiting
+
+    found = asyncio.run(scenario())
+    assert found is not None and found.side == "stores"
+
+
 def test_closing_lets_everybody_go(settings: Settings, control: PostgresConnection) -> None:
     table = RouteTable(settings.control_dsn, "shop")
     table.start()
