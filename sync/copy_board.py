@@ -97,6 +97,13 @@ class Board:
         self._meter = meter
         self._halt = halt
         self._changed = threading.Condition()
+        self._idle = 0
+
+    @property
+    def idle(self) -> int:
+        """How many workers wait for a task that is not there."""
+        with self._changed:
+            return self._idle
 
     def take(self) -> Task | None:
         """The next task; waits while others may still make some. None: nothing is left, or halted."""
@@ -110,7 +117,9 @@ class Board:
                     if task is not None:
                         job.active += 1
                         return task
+                self._idle += 1
                 self._changed.wait(0.5)
+                self._idle -= 1
         return None
 
     def done(self, task: Task) -> None:
@@ -129,11 +138,10 @@ class Board:
             self._meter.set_rows(job.plan.id, sum(chunk.rows for chunk in known))
             self._changed.notify_all()
 
-    def copied(self, job: Job, loaded: Loaded, rest: Span | None) -> None:
-        """A chunk is committed; `rest` is what is left of its span."""
+    def copied(self, job: Job, loaded: Loaded, rest: Sequence[Span] = ()) -> None:
+        """A chunk is committed; `rest` is what is left of its span, in key order."""
         with self._changed:
-            if rest is not None:
-                job.spans.appendleft(rest)
+            job.spans.extendleft(reversed(rest))
             if loaded.rows:
                 job.row_bytes = max(16.0, loaded.bytes / loaded.rows)
             self._meter.add(job.plan.id, loaded.rows, loaded.bytes, time.monotonic())

@@ -165,6 +165,8 @@ class TableCopy:
             self._replan(job, session, definition)
         job.key = ChunkKey.of(job.plan.source)
         job.row_bytes = cutting.mean_row_bytes(job.plan.source)
+        # The plan can be older than most of the rows.
+        size = max(definition.bytes_estimate, job.plan.source.bytes_estimate)
         connection = session.store(job.store)
         with translated(f"store {job.store.name}"):
             state = table_states.load(connection, job.store.stream).get(job.plan.id) or TableState(job.plan.id)
@@ -177,7 +179,7 @@ class TableCopy:
                 low = self._relay.tail
             else:
                 low = self._begin(job, state, connection)
-        self._board.opened(job, low, self._spans(job, session, known), known)
+        self._board.opened(job, low, self._spans(job, session, known, size), known)
 
     def _replan(self, job: Job, session: CopySession, definition: TableDef) -> None:
         store = job.store
@@ -222,23 +224,25 @@ class TableCopy:
             if self._halt.is_set():
                 raise CopyStopped
 
-    def _spans(self, job: Job, session: CopySession, known: tuple[Chunk, ...]) -> tuple[Span, ...]:
-        """What is to be read: of a big table with an integer key several ranges that workers share."""
+    def _spans(self, job: Job, session: CopySession, known: tuple[Chunk, ...], size: int) -> tuple[Span, ...]:
+        """What is to be read: of a table of `size` bytes with an integer key several ranges that workers share."""
         if job.whole:
             return () if known else (Span(),)
         assert job.key is not None
         if known or not job.key.integer:
             return cutting.missing(known, job.key.integer)
         workers = self._settings.workers
-        parts = min(workers * LANES_PER_WORKER, job.plan.source.bytes_estimate // self._settings.chunk_bytes)
+        parts = min(workers * LANES_PER_WORKER, size // self._settings.chunk_bytes)
         if workers == 1 or parts < 2:
             return (Span(),)
-        reader = session.chunk_reader(job)
-        limits = reader.leading_range()
-        if limits is None:
-            return (Span(),)
-        bounds = [reader.key_from(value) for value in cutting.even_values(*limits, parts)]
-        return cutting.cut([bound for bound in bounds if bound is not None])
+        return _cut_evenly(session.chunk_reader(job), Span(), parts)
+
+    def _shared(self, job: Job, session: CopySession, rest: Span) -> tuple[Span, ...]:
+        """What is left of a span, in parts for the workers that have nothing to do: no estimate is always right."""
+        idle = self._board.idle
+        if not idle or job.key is None or not job.key.integer:
+            return (rest,)
+        return _cut_evenly(session.chunk_reader(job), rest, idle + 1)
 
     def chunk(self, task: Task, session: CopySession) -> None:
         """Copy the next chunk of the task's span: rows and ledger row in one transaction."""
@@ -265,7 +269,7 @@ class TableCopy:
                 high = rows.last if rows.more else span.high
                 entry = Chunk(job.plan.id, task.number, span.low, high, loaded.rows, gate)
                 ledger.record(connection, job.store.stream, entry)
-        self._board.copied(job, loaded, None if high == span.high else Span(high, span.high))
+        self._board.copied(job, loaded, () if high == span.high else self._shared(job, session, Span(high, span.high)))
 
     def whole(self, task: Task, session: CopySession) -> None:
         """Copy a table without a key: one exact read, one transaction; S is moved to the position of the read."""
@@ -291,7 +295,7 @@ class TableCopy:
             else:
                 state = table_states.load(connection, job.store.stream)[job.plan.id]
         job.store.phases.set(state)
-        self._board.copied(job, loaded, None)
+        self._board.copied(job, loaded)
 
     def finish(self, job: Job, session: CopySession) -> None:
         """Everything is read: check the definition, take H, build indexes, COPIED. Raises DefinitionChanged."""
@@ -371,6 +375,16 @@ class TableCopy:
 
 def _entered(job: Job, number: int, connection: PostgresConnection) -> Chunk | None:
     return ledger.find(connection, job.store.stream, job.plan.id, number)
+
+
+def _cut_evenly(reader: ChunkReader, span: Span, parts: int) -> tuple[Span, ...]:
+    """A span of an integer key in about so many parts, by the values of the leading column; fewer when it has gaps."""
+    limits = reader.leading_range()
+    if limits is None:
+        return (span,)
+    first, last = cutting.leading(span.low, limits[0]), cutting.leading(span.high, limits[1])
+    bounds = [reader.key_from(value) for value in cutting.even_values(first, last, parts)]
+    return cutting.cut((bound for bound in bounds if bound is not None), span)
 
 
 def _definition(job: Job, session: CopySession) -> TableDef:

@@ -7,7 +7,7 @@ keys travel as the hex form of their stored bytes, never through a character set
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -170,17 +170,28 @@ def mean_row_bytes(table: TableDef) -> float:
     return float(FIRST_ROW_BYTES)
 
 
-def cut(bounds: Sequence[Bound]) -> tuple[Span, ...]:
-    """The whole key space cut after each of `bounds` (integer keys; any order, repeats allowed)."""
-    ordered = sorted(set(bounds), key=_numbers)
-    lows: list[Bound | None] = [None, *ordered]
-    highs: list[Bound | None] = [*ordered, None]
+def cut(bounds: Iterable[Bound], span: Span = Span()) -> tuple[Span, ...]:
+    """A span cut after each of `bounds` that lies inside it (integer keys; any order, repeats allowed)."""
+    inside = {
+        bound
+        for bound in bounds
+        if (span.low is None or _numbers(span.low) < _numbers(bound))
+        and (span.high is None or _numbers(bound) < _numbers(span.high))
+    }
+    ordered = sorted(inside, key=_numbers)
+    lows: list[Bound | None] = [span.low, *ordered]
+    highs: list[Bound | None] = [*ordered, span.high]
     return tuple(Span(low, high) for low, high in zip(lows, highs, strict=True))
 
 
 def even_values(first: int, last: int, parts: int) -> tuple[int, ...]:
     """Values of the leading key column at which `first`…`last` falls into `parts` about equal parts."""
     return tuple(sorted({first + (last - first) * number // parts for number in range(1, parts)}))
+
+
+def leading(bound: Bound | None, default: int) -> int:
+    """The leading value of an integer key's bound."""
+    return default if bound is None else _numbers(bound)[0]
 
 
 def _numbers(bound: Bound) -> tuple[int, ...]:

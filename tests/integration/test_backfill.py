@@ -108,6 +108,27 @@ def test_all_tables_are_copied_by_several_workers(copy: Copying) -> None:
     assert progress.done and progress.rows_done == ROWS + 8
 
 
+@pytest.mark.parametrize("key", ["id", "kind, id"])
+def test_a_worker_without_work_gets_a_part_of_what_another_one_reads(
+    copy: Copying, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is cut up front, as with an estimate that is far too low."""
+    monkeypatch.setattr("sync.table_copy.LANES_PER_WORKER", 0)
+    copy.source_db.execute(
+        f"CREATE TABLE grown (id INT, kind INT, v VARCHAR(100), PRIMARY KEY ({key})) ENGINE=InnoDB",
+        "INSERT INTO grown SELECT id, id % 3, v FROM t",
+    )
+    copy.plan("grown")
+    copy.run()
+    assert sorted(copy.rows("grown")) == sorted(
+        tuple(map(str, row)) for row in copy.source_db.rows("SELECT * FROM grown")
+    )
+    chunks = copy.chunks("grown")
+    assert sum(chunk.rows for chunk in chunks) == ROWS
+    ends = [(int(chunk.high[0] or 0), int(chunk.high[-1] or 0)) for chunk in chunks if chunk.high]
+    assert ends != sorted(ends), "one worker has read all, in key order"
+
+
 def test_a_stopped_copy_goes_on_where_it_stopped_with_the_same_s(copy: Copying) -> None:
     copy.plan("t")
     copy.estimate("t", rows=ROWS, size=1 << 20)

@@ -61,12 +61,12 @@ class TestBoard:
         assert first is not None and second is not None
         assert (first.span, second.span) == (Span(None, ("5",)), Span(("5",), None))
         assert (first.number, second.number) == (1, 2)
-        board.copied(big, Loaded(rows=1), Span(("3",), ("5",)))
+        board.copied(big, Loaded(rows=1), [Span(("3",), ("5",))])
         board.done(first)
         rest = board.take()
         assert rest is not None and rest.span == Span(("3",), ("5",)) and rest.number == 3
         board.done(rest)
-        board.copied(big, Loaded(), None)
+        board.copied(big, Loaded())
         board.done(second)
         last = board.take()
         assert last is not None and last.job is big and last.span is None and not last.opening
@@ -84,10 +84,10 @@ class TestBoard:
         waiter.start()
         waiter.join(0.1)
         assert waiter.is_alive() and not taken
-        assert running is not None
+        assert running is not None and board.idle == 1
         board.done(running)
         waiter.join(5)
-        assert len(taken) == 1
+        assert len(taken) == 1 and board.idle == 0
         halt.set()
 
     def test_a_restart_waits_for_the_other_chunks_and_only_one_does_it(self) -> None:
@@ -105,7 +105,7 @@ class TestBoard:
         restart.join(0.1)
         assert restart.is_alive()
         assert board.restart(only) is False
-        board.copied(only, Loaded(), Span(("7",), None))
+        board.copied(only, Loaded(), [Span(("7",), None)])
         board.done(theirs)
         restart.join(5)
         assert results == [True]
@@ -113,6 +113,18 @@ class TestBoard:
         board.done(mine)
         again = board.take()
         assert again is not None and again.opening
+
+    def test_the_parts_of_a_rest_come_before_other_spans_and_in_key_order(self) -> None:
+        only = job("t", 1)
+        board, _ = self.board(only)
+        opening = board.take()
+        assert opening is not None
+        board.opened(only, tail(1), [Span(None, ("5",)), Span(("5",), None)], ())
+        board.done(opening)
+        assert board.take() is not None
+        board.copied(only, Loaded(), [Span(("1",), ("3",)), Span(("3",), ("5",))])
+        spans = [task.span for task in (board.take(), board.take(), board.take()) if task is not None]
+        assert spans == [Span(("1",), ("3",)), Span(("3",), ("5",)), Span(("5",), None)]
 
     def test_numbers_go_on_after_those_of_the_ledger(self) -> None:
         from stores.control.chunks import Chunk

@@ -99,6 +99,13 @@ class TestRanges:
         spans = cut([(str(bound),) for bound in bounds])
         assert sum(inside(span, key) for span in spans) == 1
 
+    @given(st.lists(st.integers(-50, 50)), st.integers(-50, 49), st.integers(1, 100), st.integers(-60, 60))
+    def test_a_cut_span_holds_its_own_keys_once(self, bounds: list[int], low: int, width: int, key: int) -> None:
+        for span in (Span((str(low),), (str(low + width),)), Span((str(low),), None), Span(None, (str(low),))):
+            spans = cut([(str(bound),) for bound in bounds], span)
+            assert sum(inside(part, key) for part in spans) == inside(span, key)
+            assert (spans[0].low, spans[-1].high) == (span.low, span.high)
+
     @given(st.lists(st.integers(-20, 20), max_size=8), st.data(), st.integers(-25, 25))
     def test_what_is_missing_is_what_no_chunk_has(self, bounds: list[int], data: st.DataObject, key: int) -> None:
         spans = cut([(str(bound),) for bound in bounds])
