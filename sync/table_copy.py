@@ -44,6 +44,8 @@ log = structlog.get_logger(__name__)
 LOCKED_BYTES: Final = 1 << 20
 """About how much is read under share locks at once."""
 LANES_PER_WORKER: Final = 2
+SHARED_BYTES: Final = 4 << 20
+"""A part of a table that is worth the statements which find its bounds."""
 RELAY_WAIT_S: Final = 30.0
 LOOK_S: Final = 5.0
 """How often a copy looks whether the definition is still its plan's; it also does at its end."""
@@ -232,7 +234,7 @@ class TableCopy:
         if known or not job.key.integer:
             return cutting.missing(known, job.key.integer)
         workers = self._settings.workers
-        parts = min(workers * LANES_PER_WORKER, size // self._settings.chunk_bytes)
+        parts = min(workers * LANES_PER_WORKER, size // min(SHARED_BYTES, self._settings.chunk_bytes))
         if workers == 1 or parts < 2:
             return (Span(),)
         return _cut_evenly(session.chunk_reader(job), Span(), parts)
