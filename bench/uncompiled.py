@@ -10,6 +10,7 @@ import json
 import pickle
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from model.rows import Row
@@ -19,9 +20,13 @@ from sync.mysql.kernel import compiled
 from sync.mysql.table_map import parse_table_map
 
 
-def digest(rows: list[tuple[Row | None, Row | None]]) -> str:
-    """A fingerprint of decoded rows."""
-    return hashlib.sha256(repr(rows).encode()).hexdigest()
+def digest(rows: Iterable[tuple[Row | None, Row | None]]) -> tuple[str, int]:
+    """A fingerprint of decoded rows, and their number."""
+    made, count = hashlib.sha256(), 0
+    for pair in rows:
+        made.update(repr(pair).encode())
+        count += 1
+    return made.hexdigest(), count
 
 
 def main(path: str) -> None:
@@ -31,7 +36,8 @@ def main(path: str) -> None:
     began = time.process_time()
     rows = [pair for kind, body in events for pair in decoder.decode(kind, body)]
     seconds = time.process_time() - began
-    print(json.dumps({"rows": len(rows), "seconds": seconds, "digest": digest(rows), "compiled": compiled()}))
+    fingerprint, count = digest(rows)
+    print(json.dumps({"rows": count, "seconds": seconds, "digest": fingerprint, "compiled": compiled()}))
 
 
 if __name__ == "__main__":
