@@ -81,7 +81,7 @@ cdef class RowReader:
     cdef tuple image(self, const unsigned char* data, Py_ssize_t present, Py_ssize_t number, object refused)
     @cython.locals(data=cython.p_const_uchar, number=Py_ssize_t, reached=Py_ssize_t)
     cpdef list values(self, bytes body, bint extended, bint before, bint after, object refused=*)
-    @cython.locals(index=Py_ssize_t, column=LineColumn, length=Py_ssize_t)
+    @cython.locals(index=Py_ssize_t, column=LineColumn, length=Py_ssize_t, source=Py_ssize_t, sink=Sink, columns=list)
     cdef int line(self, const unsigned char* data) except -1
     @cython.locals(column=LineColumn, form=FieldForm, start=Py_ssize_t, length=Py_ssize_t)
     cdef bint leave(self, const unsigned char* data, Py_ssize_t index) except -1

@@ -325,24 +325,26 @@ class RowReader:
 
     def line(self, data: bytes) -> int:
         """Write the target columns of the located image, tabs between them."""
-        for index in range(len(self.columns)):
-            column = self.columns[index]
+        # Locals, for this is the innermost loop but one.
+        sink, columns = self.sink, self.columns
+        for index in range(len(columns)):
+            column = columns[index]
             if index:
-                put(self.sink, 0x09)
+                put(sink, 0x09)
             if cython.compiled:
-                self.edges[index] = self.sink.size
+                self.edges[index] = sink.size
             else:
-                self.edges[index] = self.sink.mark()
-            self.column = column.source
-            if column.source >= 0 and self.lengths[column.source] >= self.long_bytes and self.leave(data, index):
+                self.edges[index] = sink.mark()
+            source = column.source
+            self.column = source
+            if source < 0:
+                column.write(sink, data, 0, 0)
                 continue
-            column.write(
-                self.sink,
-                data,
-                self.starts[column.source] if column.source >= 0 else 0,
-                self.lengths[column.source] if column.source >= 0 else 0,
-            )
-        self.edges[len(self.columns)] = self.sink.mark() + 1
+            length = self.lengths[source]
+            if length >= self.long_bytes and self.leave(data, index):
+                continue
+            column.write(sink, data, self.starts[source], length)
+        self.edges[len(columns)] = sink.mark() + 1
         return 0
 
     def leave(self, data: bytes, index: int) -> bool:
