@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from typing import Any, Final
 
 import structlog
@@ -12,7 +11,8 @@ import structlog
 from config.settings import Settings
 from daemon.status import Reason
 from model.errors import CrossfadeError
-from stores.postgres import connect_store
+from stores.errors import translated
+from stores.postgres import PostgresConnection, connect_store
 from validators.computed_state import ComputedState, Kept, state_of
 from validators.computed_verdict import Computed
 
@@ -32,23 +32,39 @@ class ComputedTables:
         self._settings = settings
         self._declared = declared
         self._known: dict[str, tuple[ComputedState, ...]] = {}
+        self._connections: dict[str, PostgresConnection] = {}
 
     def run(self, stop: threading.Event) -> None:
         """Look until `stop` is set. A store that is away keeps its last states: it is told of by other reasons."""
-        while not stop.is_set():
-            for store in self._settings.stores:
-                try:
-                    self._known[store] = self._look(store)
-                except CrossfadeError as error:
-                    log.warning("computed_not_seen", store=store, error=str(error))
-            stop.wait(EVERY_S)
+        try:
+            while not stop.is_set():
+                for store in self._settings.stores:
+                    try:
+                        self._known[store] = self._look(store)
+                    except CrossfadeError as error:
+                        log.warning("computed_not_seen", store=store, error=str(error))
+                        self._leave(store)
+                stop.wait(EVERY_S)
+        finally:
+            for store in tuple(self._connections):
+                self._leave(store)
 
     def _look(self, store: str) -> tuple[ComputedState, ...]:
+        """Over a connection that is kept while the store has something to look at."""
         declared = self._declared(store)
         if not declared:
+            self._leave(store)
             return ()
-        with closing(connect_store(self._settings.stores[store].dsn, application="crossfade status")) as connection:
-            return tuple(state_of(connection, one) for one in declared)
+        if store not in self._connections:
+            dsn = self._settings.stores[store].dsn
+            self._connections[store] = connect_store(dsn, application="crossfade status")
+        with translated(f"store {store}"):
+            return tuple(state_of(self._connections[store], one) for one in declared)
+
+    def _leave(self, store: str) -> None:
+        connection = self._connections.pop(store, None)
+        if connection is not None:
+            connection.close()
 
     @property
     def states(self) -> tuple[ComputedState, ...]:

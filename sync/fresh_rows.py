@@ -13,19 +13,21 @@ from sync.mysql.long_values import Line
 class FreshRows:
     """Lines of COPY with the keys of one plan, in the order in which they came."""
 
-    __slots__ = ("_by_key", "_unsorted")
+    __slots__ = ("_by_key", "_unsorted", "_unsorted_count")
 
     def __init__(self, rows: Mapping[bytes, Line] | None = None) -> None:
         self._by_key: dict[bytes, Line] = dict(rows or {})
         self._unsorted: list[tuple[list[bytes], list[Line]]] = []
+        self._unsorted_count = 0
 
     def __len__(self) -> int:
         """Their number; a key that came twice counts twice until `by_key` is asked for."""
-        return len(self._by_key) + sum(len(keys) for keys, _ in self._unsorted)
+        return len(self._by_key) + self._unsorted_count
 
     def add(self, keys: list[bytes], lines: list[Line]) -> None:
         """Put rows in; of a key that comes again the last row counts. Nobody may change the lists afterwards."""
         self._unsorted.append((keys, lines))
+        self._unsorted_count += len(keys)
 
     @property
     def by_key(self) -> dict[bytes, Line]:
@@ -33,6 +35,7 @@ class FreshRows:
         for keys, lines in self._unsorted:
             self._by_key.update(zip(keys, lines, strict=True))
         self._unsorted.clear()
+        self._unsorted_count = 0
         return self._by_key
 
     @property

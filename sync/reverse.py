@@ -406,7 +406,7 @@ class _Session:
             self._write(change)
             return
         self._held.append(change)
-        self._held_bytes += _size(change)
+        self._held_bytes += change.bytes
         if len(self._held) >= HELD_ROWS or self._held_bytes >= HELD_BYTES:
             self._finish_group()
             self._sent = True
@@ -495,8 +495,3 @@ class _Session:
         mode = ReverseMode.ARMED if self._stream._armed else ReverseMode.STREAMING
         if self._stream._state.mode is not mode:
             self._stream._set(mode=mode, error=None, hint=None)
-
-
-def _size(change: SourceChange) -> int:
-    rows = (*(change.old or ()), *(change.new or ()))
-    return sum(len(field) for field in rows if isinstance(field, bytes))

@@ -26,6 +26,11 @@ class SourceChange:
     changed: tuple[int, ...] = ()
     """UPDATE: indexes of the columns that differ."""
 
+    @property
+    def bytes(self) -> int:
+        """Size of its values."""
+        return sum(len(field) for field in (*(self.old or ()), *(self.new or ())) if isinstance(field, bytes))
+
 
 class TableBinding:
     """One relation as it is now, bound to the plan that turns its rows back."""

@@ -54,12 +54,17 @@ def arrays_of_values(fold: PlanFold) -> RowArrays:
 
 
 def row_array(lines: Iterable[Line]) -> bytes:
-    r"""Lines of COPY without line ends as an array of rows.
+    r"""Lines of COPY without line ends as an array of rows. Raises ValueRefused for a NUL character.
 
     Replaces byte by byte, never by field: a backslash of the data waits as NUL, which no text of PostgreSQL has; then
     every backslash that is left begins `\N`, `\t`, `\n` or `\r`, and those that are put in stand before a quote.
     """
     block = b"\n".join(lines)  # type: ignore[arg-type]  # the caller has no LongLine
+    if b"\0" in block:
+        raise ValueRefused(
+            "a text with a NUL character cannot be held by PostgreSQL",
+            hint="Set `nul_characters: strip` for the column, or mend the row at the source.",
+        )
     if b"\\" in block:
         block = block.replace(b"\\\\", b"\0")
     block = block.replace(b'"', rb"\"\"").replace(b"\t", rb"\",\"").replace(b"\n", _CLOSE + b"," + _OPEN)
@@ -72,15 +77,11 @@ def row_array(lines: Iterable[Line]) -> bytes:
 
 
 def _arrays(plan: TablePlan, gone: Iterable[Line], written: Iterable[Line]) -> RowArrays:
-    made = []
-    for lines in (list(gone), list(written)):
-        if any(b"\0" in line for line in lines):  # type: ignore[operator]
-            raise ValueRefused(
-                "a text with a NUL character cannot be held by PostgreSQL",
-                hint="Set `nul_characters: strip` for the column, or mend the row at the source.",
-                plan=plan.id,
-            )
-        made.append(row_array(lines) if lines else b"")
+    try:
+        made = [row_array(lines) if lines else b"" for lines in (list(gone), list(written))]
+    except ValueRefused as error:
+        error.where.setdefault("plan", plan.id)
+        raise
     return RowArrays(plan, *made)
 
 

@@ -112,6 +112,9 @@ def test_a_read_model_follows_its_tables(source_db: SourceDatabase, store_db: St
         shown = bed.migration.ok("status", "--tables").out
         assert "read models and lookups 2: 1 stale · 1 current" in shown, shown
         assert outcomes(bed)["public.facts"] == "fail"
+        # Who looks at them survives the loss of his connection.
+        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'crossfade status'"
+        assert bed.rows("main", f"{ended} AND datname = current_database()") == [(True,)]
         bed.change("UPDATE orders SET rate = 2 WHERE id = 10")
         bed.migration.ok("readmodel", "rebuild", "facts")
         mended = bed.migration.wait(lambda document: set(states(document).values()) == {"current"})
