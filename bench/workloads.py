@@ -339,7 +339,7 @@ def _spread(count: int) -> type[Spread]:
 
 
 WORKLOADS: dict[str, tuple[type[Workload], int]] = {
-    "insert": (Inserts, 200_000),
+    "insert": (Inserts, 1_000_000),
     "mixed update/delete": (Mixed, 150_000),
     "hot keys": (HotKeys, 100_000),
     "wide": (Wide, 10_000),
@@ -349,6 +349,6 @@ WORKLOADS: dict[str, tuple[type[Workload], int]] = {
 }
 """By the name of the case, with the changes of one round unless told otherwise."""
 SPREAD: dict[str, tuple[type[Workload], int]] = {
-    f"{count} table{'s' if count > 1 else ''}": (_spread(count), 40_000) for count in (1, 20, 100, 400)
+    f"{count} table{'s' if count > 1 else ''}": (_spread(count), 200_000) for count in (1, 20, 100, 400)
 }
 """The same rows in more and more tables."""

@@ -5,6 +5,8 @@ Every table that has rows is large here. A transaction that a test holds open st
 
 from __future__ import annotations
 
+import random
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 import psycopg
+import pymysql
 import pytest
 
 from servers import Engine
@@ -42,6 +45,9 @@ WRITER = "LOCK TABLE big IN ROW EXCLUSIVE MODE"
 UNFINISHED = "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = 'big'::regclass AND NOT indisvalid"
 BUILT = """SELECT count(*) FROM pg_index
     WHERE indrelid = 'big'::regclass AND indisvalid AND indisunique AND NOT indisprimary"""
+WRITERS = 2
+DEADLOCK = 1213
+"""Of gap locks of the unique index; the server has taken the transaction back."""
 BUILDERS = "SELECT phase FROM pg_stat_progress_create_index WHERE relid = 'big'::regclass"
 
 
@@ -190,6 +196,58 @@ def test_a_statement_changes_the_table_meanwhile(uniques: Uniques, statement: st
             uniques.wait_streaming()
     uniques.finish()
     assert uniques.store.rows(BUILT) == [(built,)]
+
+
+def _hand_codes_over(source: SourceDatabase, rows: int, part: int, stop: threading.Event) -> None:
+    """Until `stop`: codes go from one row to another, rows go and come back; ids of this part only."""
+    dice = random.Random(part)
+    with source.connect(autocommit=False) as connection, connection.cursor() as cursor:
+        while not stop.is_set():
+            giver, taker, again = (WRITERS * dice.randrange(1, rows // WRITERS) + part for _ in range(3))
+            try:
+                cursor.execute(f"SELECT code FROM big WHERE id = {giver}")
+                ((code,),) = cursor.fetchall()
+                cursor.execute(f"UPDATE big SET code = NULL, note = 'gave' WHERE id = {giver}")
+                cursor.execute("UPDATE big SET code = %s, note = 'took' WHERE id = %s", (code, taker))
+                cursor.execute(f"SELECT code FROM big WHERE id = {again}")
+                ((code,),) = cursor.fetchall()
+                cursor.execute(f"DELETE FROM big WHERE id = {again}")
+                cursor.execute("INSERT INTO big VALUES (%s, %s, 'came back')", (again, code))
+            except pymysql.err.OperationalError as error:
+                if error.args[0] != DEADLOCK:
+                    raise
+            connection.commit()
+
+
+@pytest.mark.parametrize(
+    "rows", [pytest.param(1 << 16, marks=pytest.mark.slow), pytest.param(1 << 23, marks=pytest.mark.soak)]
+)
+@pytest.mark.timeout(1800)
+def test_a_large_index_is_built_while_its_values_move(uniques: Uniques, rows: int) -> None:
+    """From the first row of the copy to the end of the build applications hand unique values over."""
+    there = 4
+    with uniques.source.connect(autocommit=True) as connection, connection.cursor() as cursor:
+        while there < rows:
+            cursor.execute(f"INSERT INTO big SELECT id + {there}, CONCAT('code ', id + {there}), note FROM big")
+            there *= 2
+    assert uniques.store.rows(BUILT) == [(0,)]
+    stop = threading.Event()
+    writers = [
+        threading.Thread(target=_hand_codes_over, args=(uniques.source, rows, part, stop)) for part in range(WRITERS)
+    ]
+    for writer in writers:
+        writer.start()
+    try:
+        uniques.start()
+        wait_until(lambda: uniques.store.rows(BUILT) == [(1,)], 1200)
+        assert all(writer.is_alive() for writer in writers)
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+    uniques.finish()
+    assert uniques.store.rows("SELECT count(*) FROM big") == [(rows,)]
+    assert uniques.store.rows("SELECT count(*) FROM crossfade.quarantine") == [(0,)]
 
 
 @pytest.mark.slow
