@@ -17,9 +17,11 @@ from pathlib import Path
 
 import psycopg
 
+from bench.changes import Changes
 from bench.stage import DATABASE, Stage, timed
 
 NAME = "pg_chameleon"
+ROWS = 20_000
 _PROGRAM = "chameleon"
 _TARGET = "chameleon"
 _POLL_S = 0.1
@@ -29,6 +31,14 @@ _LIMIT_S = 900.0
 def installed() -> bool:
     """Whether the program can be run."""
     return shutil.which(_PROGRAM) is not None
+
+
+def catch_up_rate(stage: Stage, changes: Changes) -> float:
+    """Rows a second of one round, from the start of the program on. Raises RuntimeError and TimeoutError."""
+    peer = Chameleon.make(stage)
+    peer.copy()
+    changes.write()
+    return changes.rows / peer.catch_up(changes.done)
 
 
 def _user() -> str | None:

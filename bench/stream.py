@@ -1,7 +1,7 @@
 """Catching up: from the source's binlog to the store's checkpoint, by reader, relay and applier of the daemon.
 
-Each round the source writes, then ours follows, then the ceiling does the same to a twin of the table. pg_chameleon is
-measured where it is installed, on fewer rows: its rate does not depend on them.
+Each round the source writes, then ours follows, then the ceiling does the same to a twin of the table. pg_chameleon and
+Debezium are measured where they are installed, on fewer rows: their rates do not depend on them.
 """
 
 from __future__ import annotations
@@ -10,22 +10,40 @@ from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from statistics import median
+from typing import Protocol
 
 from bench import chameleon
 from bench.ceiling import Ceiling
+from bench.changes import Changes
 from bench.compare import same_rows
+from bench.debezium import peer as debezium
 from bench.follower import catch_up, following
 from bench.result import Figures, Result, ratios_of
-from bench.stage import DATABASE, Stage, open_stage, timed
+from bench.stage import Stage, open_stage, timed
 from bench.workloads import SPREAD, WORKLOADS, Workload
 from daemon.planning import read_plan
-from stores.postgres import PostgresConnection
 from sync.postgres.schema_apply import apply_schema
 from transforms.ddl import Phase
 
 ROUNDS = 3
-PEER_ROWS = 20_000
 PEER_CASES = {"insert", "mixed update/delete"}
+
+
+class Peer(Protocol):
+    """What a module of another program offers."""
+
+    NAME: str
+    ROWS: int
+    """How many rows its rate is taken of."""
+
+    def installed(self) -> bool:
+        """Whether the program can be run."""
+
+    def catch_up_rate(self, stage: Stage, changes: Changes) -> float:
+        """Rows a second of one round of `changes`."""
+
+
+PEERS: tuple[Peer, ...] = (chameleon, debezium)
 TABLES = "tables"
 """The case that is all of `SPREAD`; it is run only when it is asked for."""
 CASES = (*WORKLOADS, TABLES, *SPREAD)
@@ -93,25 +111,16 @@ def _measured(name: str, workload: Workload, stage: Stage) -> Result:
         peers["copy and upsert"] = {"rows_per_s": rows / median(upserted)}
     if workload.single:
         peers["copy"], limit = limit, {"rows_per_s": rows / median(written)}
-    if name in PEER_CASES and chameleon.installed():
-        peers[chameleon.NAME] = {"rows_per_s": _peer(type(workload))}
+    if name in PEER_CASES:
+        for peer in PEERS:
+            if peer.installed():
+                peers[peer.NAME] = {"rows_per_s": _peer_rate(peer, type(workload), rows)}
     return Result("stream", name, rows, ours, limit, peers, ratios_of(ours["rows_per_s"], limit, peers), correct)
 
 
-def _peer(kind: type[Workload]) -> float:
-    """Rows per second of pg_chameleon, on servers of its own."""
+def _peer_rate(peer: Peer, kind: type[Workload], rows: int) -> float:
+    """Rows per second of a peer, on servers of its own; of `rows` at most."""
     with open_stage(kind.source) as stage:
-        workload = kind(stage, PEER_ROWS, 1)
+        workload = kind(stage, min(peer.ROWS, rows), 2)
         workload.create()
-        peer = chameleon.Chameleon.make(stage)
-        peer.copy()
-        workload.write(0)
-        with stage.source_connection() as source, source.cursor() as cursor:
-            cursor.execute("SELECT COUNT(*), COALESCE(SUM(id), 0), COALESCE(MAX(total), 0) FROM orders")
-            ((count, ids, total),) = cursor.fetchall()
-
-        def done(connection: PostgresConnection) -> bool:
-            query = f"SELECT count(*), coalesce(sum(id), 0), coalesce(max(total), 0) FROM {DATABASE}.orders"
-            return connection.execute(query.encode()).fetchone() == (count, ids, total)
-
-        return PEER_ROWS / peer.catch_up(done)
+        return peer.catch_up_rate(stage, Changes(stage, workload))
