@@ -216,17 +216,18 @@ def run(rows: int | None) -> Iterator[Result]:
         few.append(raw)
     lines_of = LineDecoder(copy_plan(recording.table), recording.table_map)
     decoder = TableDecoder(recording.table, recording.table_map)
+    peer_rows = _peer_rows(few)
     # By turns, for other work on this machine is not the same all the time.
     rounds = [
         (
-            _timed(lambda: _peer_rows(few)),
+            _timed(partial(_peer_rows, few)),
             _timed(partial(_drop, lines_of.decode, recording), OUR_RUNS),
             _timed(partial(_drop, decoder.decode, recording), OUR_RUNS),
         )
         for _ in range(ROUNDS)
     ]
     peer_s, lines_s, values_s = map(min, zip(*rounds, strict=True))
-    peer = _peer_rows(few) / peer_s
+    peer = peer_rows / peer_s
 
     def result(case: str, measured: int, rate: float, correct: bool) -> Result:
         return Result(

@@ -129,6 +129,22 @@ def test_a_worker_without_work_gets_a_part_of_what_another_one_reads(
     assert ends != sorted(ends), "one worker has read all, in key order"
 
 
+def test_a_table_is_cut_as_large_as_it_is_when_its_copy_begins(
+    source_db: SourceDatabase, store_db: StoreDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was empty when its plan was made, and no rest is shared."""
+    monkeypatch.setattr(Board, "idle", 0)
+    source_db.execute(KEYED)
+    with copying(source_db, store_db, tmp_path, chunk_bytes=1 << 15) as copy:
+        copy.plan("t")
+        fill(source_db, "t")
+        source_db.execute("ANALYZE TABLE t")
+        copy.run()
+        assert whole(copy)
+        ends = [int(chunk.high[0] or 0) for chunk in copy.chunks("t") if chunk.high]
+        assert ends != sorted(ends), "one worker has read all, in key order"
+
+
 def test_a_stopped_copy_goes_on_where_it_stopped_with_the_same_s(copy: Copying) -> None:
     copy.plan("t")
     copy.estimate("t", rows=ROWS, size=1 << 20)

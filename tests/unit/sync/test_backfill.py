@@ -48,6 +48,15 @@ class TestBoard:
         halt = threading.Event()
         return Board(jobs, ProgressMeter({}), halt), halt
 
+    def opened(self, only: Job, *spans: Span) -> tuple[Board, threading.Event]:
+        """A board with one job that has been opened."""
+        board, halt = self.board(only)
+        opening = board.take()
+        assert opening is not None
+        board.opened(only, tail(1), spans, ())
+        board.done(opening)
+        return board, halt
+
     def test_a_table_is_opened_copied_and_finished_the_biggest_first(self) -> None:
         small, big = job("small", 1), job("big", 2)
         board, _ = self.board(small, big)
@@ -73,11 +82,7 @@ class TestBoard:
 
     def test_nobody_finishes_while_a_chunk_runs(self) -> None:
         only = job("t", 1)
-        board, halt = self.board(only)
-        opening = board.take()
-        assert opening is not None
-        board.opened(only, tail(1), [Span()], ())
-        board.done(opening)
+        board, halt = self.opened(only, Span())
         running = board.take()
         taken: list[object] = []
         waiter = threading.Thread(target=lambda: taken.append(board.take()))
@@ -92,11 +97,7 @@ class TestBoard:
 
     def test_a_restart_waits_for_the_other_chunks_and_only_one_does_it(self) -> None:
         only = job("t", 1)
-        board, _ = self.board(only)
-        opening = board.take()
-        assert opening is not None
-        board.opened(only, tail(1), [Span(None, ("5",)), Span(("5",), None)], ())
-        board.done(opening)
+        board, _ = self.opened(only, Span(None, ("5",)), Span(("5",), None))
         mine, theirs = board.take(), board.take()
         assert mine is not None and theirs is not None
         results: list[bool] = []
@@ -116,11 +117,7 @@ class TestBoard:
 
     def test_the_parts_of_a_rest_come_before_other_spans_and_in_key_order(self) -> None:
         only = job("t", 1)
-        board, _ = self.board(only)
-        opening = board.take()
-        assert opening is not None
-        board.opened(only, tail(1), [Span(None, ("5",)), Span(("5",), None)], ())
-        board.done(opening)
+        board, _ = self.opened(only, Span(None, ("5",)), Span(("5",), None))
         assert board.take() is not None
         board.copied(only, Loaded(), [Span(("1",), ("3",)), Span(("3",), ("5",))])
         spans = [task.span for task in (board.take(), board.take(), board.take()) if task is not None]
